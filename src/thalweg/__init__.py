@@ -1,0 +1,46 @@
+"""thalweg takes a PyTorch network through the whole of being trained well.
+
+    import thalweg as tw
+
+    experiment = tw.Experiment(build_model, train=(x, y), loss="cross_entropy")
+    print(experiment.check())
+    run = experiment.train()
+    result = experiment.evaluate(run)
+    run.report("report.html")
+
+The public names are loaded when they are first used, so that importing thalweg does not import torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from thalweg.experiment import Experiment
+    from thalweg.findings import Finding
+    from thalweg.parts import optimizers, schedules
+    from thalweg.plan import Plan
+    from thalweg.readings import Reading
+    from thalweg.run import Run
+
+__version__ = "0.1.0"
+__all__ = ["Experiment", "Finding", "Plan", "Reading", "Run", "optimizers", "schedules"]
+
+HOMES = {
+    "Experiment": "thalweg.experiment",
+    "Finding": "thalweg.findings",
+    "Plan": "thalweg.plan",
+    "Reading": "thalweg.readings",
+    "Run": "thalweg.run",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in HOMES:
+        return getattr(import_module(HOMES[name]), name)
+    if name in ("optimizers", "schedules"):
+        return import_module(f"thalweg.parts.{name}")
+    raise AttributeError(f"module 'thalweg' has no attribute {name!r}; it has: {', '.join(__all__)}")
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

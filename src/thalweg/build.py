@@ -1,0 +1,113 @@
+"""From what the user gave as a model to a network of our own: built or copied, lazy layers materialized, on a device."""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.parameter import is_lazy
+
+from thalweg.data.rows import Inputs, Rows, call, tensors_of
+from thalweg.errors import ModelError, ThalwegError, UsageError
+from thalweg.measure.graph import explain_forward_error
+from thalweg.train.clone import clone
+from thalweg.train.evaluation import evaluating
+from thalweg.train.noise import global_rng_kept, seed_everything
+
+ModelSource = nn.Module | Callable[..., nn.Module]
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What a builder may ask for by an argument named `spec`.
+
+    Args:
+        inputs: shape of one row of each input tensor, after preprocessing: `((1, 8, 8),)`.
+        outputs: number of outputs the loss needs: classes, 1 for a binary loss on logits, targets of a regression.
+    """
+
+    inputs: tuple[tuple[int, ...], ...]
+    outputs: int
+
+
+def spec_of(inputs: Inputs, outputs: int) -> Spec:
+    return Spec(tuple(tuple(value.shape[1:]) for value in tensors_of(inputs)), outputs)
+
+
+def build_network(model: ModelSource, spec: Spec, *, seed: int, device: torch.device) -> nn.Module:
+    """A network of our own: a copy of the user's module, or what their builder returns under `seed`.
+
+    Raises:
+        UsageError: for something that is neither a module nor a function that returns one.
+    """
+    if isinstance(model, nn.Module):
+        return clone(model).to(device)
+    if not callable(model):
+        raise UsageError(f"model got {model!r}; pass an nn.Module or a function that builds one.")
+    with global_rng_kept():
+        seed_everything(seed)
+        try:
+            built = model(spec=spec) if takes_spec(model) else model()
+        except ThalwegError:
+            raise
+        except Exception as error:
+            raise ModelError(
+                f"The model's builder {name_of(model)} raised {type(error).__name__}: {error}. It is called without "
+                "arguments, or with spec=... where it has an argument of that name."
+            ) from error
+    if not isinstance(built, nn.Module):
+        raise UsageError(f"The builder {name_of(model)} returned {type(built).__name__}; it must return an nn.Module.")
+    return built.to(device)
+
+
+def takes_spec(builder: Callable[..., Any]) -> bool:
+    try:
+        return "spec" in inspect.signature(builder).parameters
+    except (TypeError, ValueError):  # some callables have no signature
+        return False
+
+
+def name_of(model: object) -> str:
+    """The name of a network as a person would say it."""
+    return type(model).__name__ if isinstance(model, nn.Module) else getattr(model, "__name__", type(model).__name__)
+
+
+def try_forward(network: nn.Module, rows: Rows, *, seed: int) -> Any:
+    """Runs two rows through the network, which materializes lazy layers; returns the output.
+
+    Raises:
+        ModelError: where shapes or types do not fit, naming the layer, what it takes and what it received.
+    """
+    with global_rng_kept(), evaluating(network):
+        seed_everything(seed)
+        try:
+            return call(network, rows.inputs)
+        except ThalwegError:
+            raise
+        except Exception as error:
+            if any(is_lazy(p) for p in network.parameters()):
+                raise ModelError(
+                    f"The lazy layers could not be materialized: {type(error).__name__}: {error}"
+                ) from error
+            raise explain_forward_error(network, rows.inputs, error) from error
+
+
+def describe(network: nn.Module, name: str) -> str:
+    """`"SmallCNN 28.9k params"`, and how many of them are trained where some are not."""
+    total = sum(p.numel() for p in network.parameters())
+    trained = sum(p.numel() for p in network.parameters() if p.requires_grad)
+    return f"{name} {short(total)} params" + (f" ({short(trained)} trained)" if trained != total else "")
+
+
+def short(count: int) -> str:
+    """A count in three digits: 28900 -> 28.9k.
+
+    >>> short(28_934), short(512), short(11_200_000)
+    ('28.9k', '512', '11.2M')
+    """
+    for limit, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if count >= limit:
+            return f"{count / limit:.3g}{unit}"
+    return str(count)

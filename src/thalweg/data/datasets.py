@@ -1,0 +1,115 @@
+"""Map-style Datasets: their targets, and a view that gives out only the rows of one part."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset, Subset, TensorDataset
+
+from thalweg.data.arrays import list_rows
+from thalweg.data.targets import Target, to_target
+from thalweg.errors import DataError, UsageError
+
+
+def resident_tensors(dataset: object) -> tuple[Tensor, ...] | None:
+    """The tensors of a `TensorDataset`, or of a `Subset` of one; None for any other Dataset."""
+    if isinstance(dataset, TensorDataset) and type(dataset).__getitem__ is TensorDataset.__getitem__:
+        return dataset.tensors
+    if type(dataset) is Subset and (tensors := resident_tensors(dataset.dataset)) is not None:
+        rows = torch.as_tensor(list(dataset.indices), dtype=torch.int64)
+        return tuple(tensor.index_select(0, rows.to(tensor.device)) for tensor in tensors)
+    return None
+
+
+def dataset_targets(dataset: Any) -> Target:
+    """The targets of all rows: the Dataset's own `targets` or last of `tensors`, else read row by row.
+
+    A stored attribute is believed only where it has one entry per row, no `target_transform` stands between, and it
+    agrees with the first and last row as they are read.
+
+    Raises:
+        DataError: where a row cannot be read or is no pair `(x, y)`.
+    """
+    stored = stored_targets(dataset)
+    if stored is not None:
+        return stored
+    return to_target([read_pair(dataset, row)[1] for row in range(len(dataset))])
+
+
+def stored_targets(dataset: Any) -> Target | None:
+    if type(dataset) is Subset:
+        stored = stored_targets(dataset.dataset)
+        return None if stored is None else stored[list(dataset.indices)]
+    if getattr(dataset, "target_transform", None) is not None:
+        return None
+    found = getattr(dataset, "targets", None)
+    if found is None and isinstance(tensors := getattr(dataset, "tensors", None), tuple | list) and tensors:
+        found = tensors[-1]
+    try:
+        stored = to_target(found)
+    except DataError:
+        return None
+    ends = (0, len(dataset) - 1)
+    agrees = len(stored) == len(dataset) and all(same(stored[i], read_pair(dataset, i)[1]) for i in ends)
+    return stored if agrees else None
+
+
+def same(stored: Any, value: Any) -> bool:
+    if isinstance(stored, Tensor):
+        try:
+            value = torch.as_tensor(value)
+        except (TypeError, ValueError, RuntimeError):
+            return False
+        alike = stored.shape == value.shape and stored.is_floating_point() == value.is_floating_point()
+        return alike and bool((stored == value.to(stored.dtype)).all())
+    return bool(stored == value)
+
+
+def read_pair(dataset: Any, row: int) -> tuple[Any, Any]:
+    """One row of a Dataset, which must be a pair `(x, y)`."""
+    try:
+        item = dataset[row]
+    except Exception as error:
+        raise DataError(f"Row {row} of the {type(dataset).__name__} cannot be read: {error!r}.") from error
+    if not isinstance(item, tuple | list) or len(item) != 2:
+        size = f" of {len(item)}" if isinstance(item, tuple | list | dict) else ""
+        raise DataError(
+            f"A row of a Dataset must be a pair (x, y); row {row} of the {type(dataset).__name__} is a "
+            f"{type(item).__name__}{size}. Wrap it in a Dataset that returns pairs; x may be a tuple or dict of tensors."
+        )
+    return item[0], item[1]
+
+
+def check_map_style(dataset: object) -> None:
+    """Raises `UsageError` for what can only be iterated, or has no length."""
+    if not (hasattr(dataset, "__getitem__") and hasattr(dataset, "__len__")):
+        raise UsageError(
+            f"A {type(dataset).__name__} can only be iterated, so it cannot be split, shuffled by seed or sealed. Pass "
+            "tensors or arrays (x, y), a DataFrame, a path to a CSV file, or a Dataset with __len__ and __getitem__."
+        )
+
+
+class GuardedDataset(Dataset[tuple[object, object]]):
+    """A Dataset that gives out the rows of one part and refuses all others (L34); numbers are the Dataset's own.
+
+    >>> guarded = GuardedDataset([(0.0, 1), (2.0, 0), (4.0, 1)], torch.tensor([0, 2]), part="train")
+    >>> guarded[2], len(guarded)
+    ((4.0, 1), 3)
+    >>> guarded[1]
+    Traceback (most recent call last):
+    thalweg.errors.DataError: Row 1 is not one of the 2 train rows.
+    """
+
+    def __init__(self, dataset: Any, rows: Tensor, *, part: str) -> None:
+        self._dataset = dataset
+        self._allowed = torch.zeros(len(dataset), dtype=torch.bool)
+        self._allowed[rows] = True
+        self._part = part
+
+    def __getitem__(self, row: int) -> tuple[object, object]:
+        if not self._allowed[row]:
+            raise DataError(f"Row {row} is not one of the {int(self._allowed.sum()):,} {self._part} rows.")
+        return read_pair(self._dataset, row)
+
+    def __len__(self) -> int:
+        return len(self._allowed)

@@ -1,0 +1,105 @@
+"""What a training tells while it happens. A listener is any function of one event; the terminal is one, a test another.
+
+Events are plain data without torch. The loop emits, never draws.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from thalweg.findings import Finding
+
+
+@dataclass(frozen=True, slots=True)
+class RunStarted:
+    """A run begins. `model`, `data` and `device` are short texts: `"CNN 28.9k params"`, `"1,150/288 rows, 359 sealed"`."""
+
+    run: str
+    model: str
+    data: str
+    device: str
+    path: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StageEnded:
+    """A stage before the training ended: `"check"` or `"probe"`.
+
+    `passed` counts the rules that judged and found nothing; `facts` are short texts worth a line
+    (`"loss at start 2.31 (ln 10 = 2.30)"`).
+    """
+
+    stage: str
+    passed: int
+    facts: tuple[str, ...]
+    findings: tuple[Finding, ...]
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """An automatic choice: plan field, value as text, and the reason."""
+
+    field: str
+    value: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """The training stands at `step` of `num_steps`; sent at most a few times a second."""
+
+    step: int
+    num_steps: int
+    epoch: int
+    num_epochs: int
+    loss: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EpochEnded:
+    """One row of the epoch table. Fields that were not measured are None; epochs count from 1."""
+
+    epoch: int
+    num_epochs: int
+    step: int
+    train_loss: float
+    validation_loss: float | None
+    metric_name: str
+    metric: float | None
+    rate: float
+    gradient_norm: float | None
+    update_ratio: float | None
+    rows_per_second: float
+    seconds: float
+    best: bool
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class FindingRaised:
+    """A rule has found something during or after the training."""
+
+    finding: Finding
+
+
+@dataclass(frozen=True, slots=True)
+class RunEnded:
+    """The training is over. `status` is `"completed"`, `"interrupted"` or `"failed"`."""
+
+    run: str
+    status: str
+    verdict: str
+    best_epoch: int | None
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """Something was written: what it is, and where."""
+
+    what: str
+    path: str
+
+
+Event = RunStarted | StageEnded | Decided | Progress | EpochEnded | FindingRaised | RunEnded | Saved
+Listener = Callable[[Event], None]

@@ -1,0 +1,118 @@
+"""Findings: what a rule concludes from readings. Plain data, without torch."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, get_args
+
+Severity = Literal["error", "warning", "note"]
+Standing = Literal["proven", "verified", "suspicion"]
+Safety = Literal["safe", "changes training", "manual"]
+Cause = Literal[
+    "loss_head_mismatch",
+    "label_corruption",
+    "input_scale",
+    "target_scale",
+    "init_constant",
+    "init_scale",
+    "vanishing",
+    "exploding",
+    "dead_units",
+    "saturation",
+    "no_nonlinearity",
+    "lr_too_high",
+    "lr_too_low",
+    "optimizer_unsuitable",
+    "gradient_accumulated",
+    "parameters_not_trained",
+    "train_eval_mode",
+    "batchnorm_small_batch",
+    "dropout_excess",
+    "overfitting",
+    "underfitting",
+    "class_imbalance",
+    "split_leak",
+    "split_shift",
+    "unshuffled",
+    "too_few_epochs",
+    "non_finite",
+]
+CAUSES: tuple[str, ...] = get_args(Cause)
+SEVERITIES: tuple[str, ...] = get_args(Severity)
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """One line of evidence: `never active on 4,096 inputs   195 / 512 units   (limit 10 %)`."""
+
+    what: str
+    value: str
+    limit: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Excluded:
+    """A rival cause, and the test that excluded it."""
+
+    cause: str
+    test: str
+
+
+@dataclass(frozen=True, slots=True)
+class Remedy:
+    """A change that may help.
+
+    Args:
+        text: what to do, in one sentence.
+        safety: `"safe"` leaves a healthy training as good as it was, `"changes training"` may not, `"manual"` is for
+            the user's own hands (labels, a loss, a loop).
+        changes: plan fields and their new values, where a plan can do it: `{"clip_norm": 1.0}`.
+    """
+
+    text: str
+    safety: Safety
+    changes: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a rule concludes.
+
+    Args:
+        code: the rule's code, `"ACT03"`; `thalweg explain ACT03` prints its page.
+        title: the headline, with the decisive number: `"38 % of units are dead"`.
+        severity: `"error"` (the training is wrong), `"warning"` (it is harmed), `"note"` (a fact worth knowing).
+        standing: `"proven"`, `"verified"` or `"suspicion"`.
+        cause: a word of the vocabulary `CAUSES`.
+        why: the mechanism, in one or two sentences.
+        place: layer, parameter or column; empty for the whole training.
+        step: the optimizer step it began at; None before the first step.
+    """
+
+    code: str
+    title: str
+    severity: Severity
+    standing: Standing
+    cause: Cause
+    why: str
+    place: str = ""
+    step: int | None = None
+    evidence: tuple[Evidence, ...] = ()
+    excluded: tuple[Excluded, ...] = ()
+    remedies: tuple[Remedy, ...] = ()
+
+    @property
+    def counts(self) -> bool:
+        """Whether it is an alarm: an error or a warning that is more than a suspicion."""
+        return self.severity != "note" and self.standing != "suspicion"
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "Finding":
+        lists = {
+            "evidence": tuple(Evidence(**e) for e in data["evidence"]),
+            "excluded": tuple(Excluded(**e) for e in data["excluded"]),
+            "remedies": tuple(Remedy(**r) for r in data["remedies"]),
+        }
+        return cls(**{**data, **lists})

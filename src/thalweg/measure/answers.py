@@ -1,0 +1,238 @@
+"""A loss as a function of the outputs: the best it can reach, what a constant answer reaches, what it rewards.
+
+A loss of the user's own is a black box, so that everything is found by calling it: on the network's outputs for a few
+rows, on constant outputs, on the right answers, on wrong ones.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from thalweg.measure.head import FREE, Head
+from thalweg.readings import Reading
+
+Loss = Callable[[Any, Tensor], Tensor]
+MAX_NUMBERS = 65_536  # outputs looked at; the answers are found by optimization over all of them
+MAX_ROWS = 256
+FAR = (1e2, 1e4, 1e6)  # how far a fall without bottom is followed
+MARGINS = (1.0, 4.0, 20.0)  # between right and wrong outputs, in the loss's own unit
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A loss, and the outputs and targets of a few rows on which it is examined.
+
+    `num_classes` is None where the target is no class index.
+    """
+
+    loss: Loss
+    output: Tensor
+    target: Tensor
+    head: Head
+    num_classes: int | None = None
+
+    def value(self, output: Tensor) -> float:
+        """The loss of other outputs; NaN where it cannot be taken."""
+        try:
+            with torch.no_grad():
+                return float(self.loss(output, self.target))
+        except (RuntimeError, ValueError, IndexError):  # a loss refuses outputs outside its domain
+            return math.nan
+
+
+def sheet_of(loss: Loss, output: Tensor, target: Tensor, head: Head, num_classes: int | None) -> Sheet | None:
+    """The first rows, as many as can be examined; None where already two rows are too large."""
+    rows = min(len(output), MAX_ROWS, MAX_NUMBERS // max(1, output[0].numel()))
+    return Sheet(loss, output[:rows].detach(), target[:rows], head, num_classes) if rows >= 2 else None
+
+
+def right_answer(sheet: Sheet) -> Tensor | None:
+    """The target in the form of the outputs: as it is, or one-hot for classes; None where neither fits."""
+    output, target = sheet.output, sheet.target
+    if target.numel() == output.numel():
+        return target.reshape(output.shape).to(output.dtype)
+    if target.is_floating_point() or output.dim() != target.dim() + 1:
+        return None
+    for dim in (1, output.dim() - 1):
+        others = output.shape[:dim] + output.shape[dim + 1 :]
+        if others == target.shape and output.shape[dim] == sheet.num_classes and int(target.min()) >= 0:
+            return F.one_hot(target, output.shape[dim]).movedim(-1, dim).to(output.dtype)
+    return None
+
+
+def is_binary(answer: Tensor) -> bool:
+    """Whether it is made of zeros and ones."""
+    return bool(((answer == 0) | (answer == 1)).all())
+
+
+def lowest(sheet: Sheet, head: Head, starts: list[Tensor]) -> float:
+    """The lowest loss found over outputs of the head's range, by L-BFGS from each start; infinite where none is finite.
+
+    A start that is one row stands for the same answer to all rows.
+    """
+    best = math.inf
+    for start in starts:
+        free = start.detach().clone().requires_grad_()
+        optimizer = torch.optim.LBFGS([free], max_iter=40, line_search_fn="strong_wolfe", tolerance_change=1e-12)
+
+        def closure(free: Tensor = free) -> Tensor:
+            nonlocal best
+            value = sheet.loss(head.outputs(free.expand_as(sheet.output)), sheet.target).reshape(())
+            number = float(value.detach())
+            best = min(best, number) if math.isfinite(number) else best
+            (free.grad,) = torch.autograd.grad(value, free)
+            return value
+
+        try:
+            optimizer.step(closure)  # type: ignore[no-untyped-call]
+        except (RuntimeError, ValueError, IndexError):  # outside the loss's domain: the other starts decide
+            continue
+    return best
+
+
+def starts_of(sheet: Sheet, head: Head) -> list[Tensor]:
+    """Where the search for the best answers begins: at zero and at the right answers, several times as sure."""
+    zero = torch.zeros_like(sheet.output)
+    right = right_answer(sheet)
+    if right is None:
+        return [zero, sheet.output]
+    centered = 2 * right - 1 if is_binary(right) else right
+    return [zero, *(head.free(answer) for answer in (right, 10 * centered))]
+
+
+def constant_starts(sheet: Sheet, head: Head) -> list[Tensor]:
+    """Constant answers to begin with: zero, a half, one, and the mean target."""
+    row = torch.zeros_like(sheet.output[:1])
+    right = right_answer(sheet)
+    mean = [] if right is None else [right.mean(0, keepdim=True)]
+    return [row, *(head.free(answer) for answer in (row + 0.5, row + 1, *mean))]
+
+
+def bottomless(sheet: Sheet) -> bool:
+    """Whether the loss keeps falling, without end, along its steepest descent from outputs of zero."""
+    free = torch.zeros_like(sheet.output).requires_grad_()
+    try:
+        value = sheet.loss(sheet.head.outputs(free), sheet.target).reshape(())
+        (gradient,) = torch.autograd.grad(value, free)
+    except (RuntimeError, ValueError, IndexError):
+        return False
+    direction = -gradient / gradient.abs().max().clamp_min(1e-30)
+    start = float(value.detach())
+    near, far, farther = (start - sheet.value(sheet.head.outputs(distance * direction)) for distance in FAR)
+    # A straight line down falls a hundred times as far on a hundred times the way; a curve that levels off does not.
+    return near > 0 and far > 50 * near and farther > 50 * far
+
+
+def rewards_wrong(sheet: Sheet) -> float | None:
+    """Loss of right answers minus loss of wrong ones, the smallest over several margins; above 0 the sign is wrong."""
+    right = right_answer(sheet)
+    if right is None or sheet.head.dim == 0:
+        return None
+    differences = []
+    for margin in MARGINS:
+        if sheet.target.is_floating_point() and not is_binary(right):
+            good, bad = right, right + margin * right.std().clamp_min(1e-6)
+        else:
+            good, bad = margin * (2 * right - 1), margin * (1 - 2 * right)
+            if sheet.head.kind != "none":  # probabilities and the like, at least as sure as the margin
+                good, bad = sheet.head.outputs(good), sheet.head.outputs(bad)
+        differences.append(sheet.value(good) - sheet.value(bad))
+    known = [d for d in differences if math.isfinite(d)]
+    return min(known) if known else None
+
+
+def pairing(sheet: Sheet, generator: torch.Generator) -> float | None:
+    """Relative change of the loss when the targets are dealt out to other rows; None where all targets are equal.
+
+    Outputs are drawn at random in the range of head and target, because a network's own may be equal for all rows.
+    """
+    if bool((sheet.target == sheet.target[:1]).all()) or len(sheet.output) < 4:
+        return None
+    noise = torch.randn(sheet.output.shape, generator=generator).to(sheet.output)
+    if sheet.target.is_floating_point():
+        noise = noise * sheet.target.std() + sheet.target.mean()
+    output = sheet.head.outputs(sheet.head.free(noise))
+    before = sheet.value(output)
+    changes = []
+    for _ in range(4):
+        order = torch.randperm(len(sheet.target), generator=generator).to(sheet.target.device)
+        changes.append(abs(replace(sheet, target=sheet.target[order]).value(output) - before))
+    largest = max((c for c in changes if math.isfinite(c)), default=math.nan)
+    return largest / max(abs(before), 1e-30) if math.isfinite(before) and math.isfinite(largest) else None
+
+
+def compared(sheet: Sheet) -> int:
+    """How many pairs of an output and a target a loss of differences compares: N, or N x N where it broadcasts."""
+    try:
+        return math.prod(torch.broadcast_shapes(sheet.output.shape, sheet.target.shape))
+    except RuntimeError:
+        return sheet.output.numel()
+
+
+def batch_factor(sheet: Sheet) -> float | None:
+    """Loss of the rows taken twice over the loss of the rows: 1 for a mean, 2 for a sum."""
+    twice = replace(sheet, output=torch.cat([sheet.output] * 2), target=torch.cat([sheet.target] * 2))
+    once, both = sheet.value(sheet.output), twice.value(twice.output)
+    return both / once if math.isfinite(once) and math.isfinite(both) and abs(once) > 1e-12 else None
+
+
+def gradient_at(sheet: Sheet, output: Tensor) -> Tensor | None:
+    """The gradient with respect to the outputs; None where the loss cannot be taken or is not finite."""
+    probe = output.detach().clone().requires_grad_()
+    try:
+        value = sheet.loss(probe, sheet.target).reshape(())
+        (gradient,) = torch.autograd.grad(value, probe)
+    except (RuntimeError, ValueError, IndexError):
+        return None
+    return gradient if math.isfinite(float(value.detach())) else None
+
+
+def outside_share(sheet: Sheet, generator: torch.Generator) -> float | None:
+    """Share of rows whose outputs get no gradient, where the loss has one between 0 and 1 only; None for other losses.
+
+    A loss that takes the logarithm of probabilities clips what is below 0, or is not finite there.
+    """
+    draw = torch.rand(sheet.output.shape, generator=generator).to(sheet.output)
+    inside = gradient_at(sheet, 0.05 + 0.9 * draw)
+    below = gradient_at(sheet, -0.05 - 3 * draw)
+    if inside is None or not bool(inside.isfinite().all()) or not bool((inside != 0).any()):
+        return None
+    if below is not None and bool((below != 0).any()) and bool(below.isfinite().all()):
+        return None
+    rows = sheet.output.flatten(1) if sheet.output.dim() > 1 else sheet.output[:, None]
+    gradient = gradient_at(sheet, sheet.output)
+    if gradient is None:  # refused or not finite as a whole: the rows that leave the interval are to blame
+        return float(((rows < 0) | (rows > 1)).any(1).double().mean())
+    moved = (gradient.reshape(rows.shape) != 0) & gradient.reshape(rows.shape).isfinite()
+    return float(1 - moved.any(1).double().mean())
+
+
+def examine(sheet: Sheet, generator: torch.Generator) -> list[Reading]:
+    """Everything this file measures, as readings.
+
+    `loss.floor_free` is the lowest loss of any outputs, `loss.floor` of outputs that the head can give,
+    `loss.constant` the lowest of one answer to all rows (the entropy of the label prior, the variance of the target),
+    `loss.uniform` that of outputs from an input of zeros to the head (ln K, the mean square of the target).
+    """
+    limited = sheet.head != FREE
+    free_floor = lowest(sheet, FREE, starts_of(sheet, FREE))
+    floor = lowest(sheet, sheet.head, starts_of(sheet, sheet.head)) if limited else free_floor
+    values: dict[str, float | None] = {
+        "loss.floor_free": free_floor,
+        "loss.floor": floor,
+        "loss.constant": lowest(sheet, sheet.head, constant_starts(sheet, sheet.head)),
+        "loss.uniform": sheet.value(sheet.head.outputs(torch.zeros_like(sheet.output))),
+        "loss.bottomless": float(bottomless(sheet)),
+        "loss.rewards_wrong": rewards_wrong(sheet),
+        "loss.pairing": pairing(sheet, generator),
+        "loss.compared": compared(sheet) / sheet.output.numel(),
+        "loss.batch_factor": batch_factor(sheet),
+        "loss.outside": outside_share(sheet, generator),
+    }
+    known = {name: value for name, value in values.items() if value is not None and math.isfinite(value)}
+    return [Reading(name, value, count=len(sheet.output)) for name, value in known.items()]

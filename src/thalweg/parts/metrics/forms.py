@@ -1,0 +1,185 @@
+"""What every metric takes: outputs and targets in the few forms that networks give, checked, in float64."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from torch import Tensor
+
+from thalweg.errors import DataError, UsageError, did_you_mean
+
+Kind = Literal["binary", "multiclass", "regression"]
+Scores = Literal["logits", "probabilities"]
+SUM_TOLERANCE = 1e-2  # probabilities of half-precision networks sum to 1 only within about 0.004
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric on a network's outputs, as the epoch loop calls it: `metric(output, target)` is a float.
+
+    Args:
+        name: `"accuracy"`, or the name of the user's function.
+        higher_is_better: which way it improves.
+        function: `(output, target) -> float`; outputs are logits, or predictions in a regression. NaN where undefined.
+        why_undefined: `(output, target) -> reason` for a NaN; empty where the value is defined.
+    """
+
+    name: str
+    higher_is_better: bool
+    function: Callable[[Tensor, Tensor], float]
+    why_undefined: Callable[[Tensor, Tensor], str]
+
+    def __call__(self, output: Tensor, target: Tensor) -> float:
+        return float(self.function(output, target))
+
+
+def exact(values: Tensor) -> Tensor:
+    """The values in float64 without a graph, on their device (on the CPU where the device has no float64)."""
+    values = values.detach()
+    return (values.cpu() if values.device.type == "mps" else values).double()
+
+
+def refuse_nan(values: Tensor, what: str) -> None:
+    """Raises `DataError` where a value is NaN: it has no rank, and every comparison with it would be silently false."""
+    if (count := int(values.isnan().sum())) > 0:  # synchronizes the device
+        raise DataError(
+            f"{what} has {count:,} NaN among {values.numel():,} values, so nothing can be measured. "
+            "The training has diverged or an input is NaN: lower the learning rate, or look at the inputs."
+        )
+
+
+def same_rows(output: Tensor, target: Tensor) -> None:
+    if output.shape[0] != target.shape[0]:
+        raise DataError(
+            f"The output has {output.shape[0]:,} rows and the target {target.shape[0]:,}; give one target per output."
+        )
+
+
+def labels(target: Tensor, *, num_classes: int) -> Tensor:
+    """`[N]` int64 class indices of a target `[N]` or `[N, 1]` of integers, booleans or whole floats.
+
+    Raises:
+        DataError: for a label that is no whole number from 0 to `num_classes - 1`, or a target of another shape.
+
+    >>> import torch
+    >>> labels(torch.tensor([0.0, 1.0, 1.0]), num_classes=2)
+    tensor([0, 1, 1])
+    """
+    if not (target.ndim == 1 or (target.ndim == 2 and target.shape[1] == 1)):
+        raise DataError(f"A target of classes has shape [N] or [N, 1]; received {list(target.shape)}.")
+    flat = target.detach().reshape(-1)
+    whole = flat.long()
+    wrong = (whole != flat) | (whole < 0) | (whole >= num_classes)
+    if bool(wrong.any()):  # synchronizes the device
+        raise DataError(
+            f"A label is a whole number from 0 to {num_classes - 1}; received {flat[wrong][0].item()} "
+            f"in row {int(wrong.nonzero()[0])}. Number the classes from 0, or widen the output of the network."
+        )
+    return whole
+
+
+def probabilities_only(values: Tensor) -> None:
+    """Raises `DataError` where values are no probabilities: outside 0 to 1, or rows of classes that do not sum to 1."""
+    outside = (values < 0) | (values > 1)
+    if bool(outside.any()):
+        raise DataError(
+            f"A probability lies from 0 to 1; received {values[outside][0].item():.4g}. "
+            'If these are logits, give scores="logits".'
+        )
+    if values.ndim == 2 and values.shape[1] > 1 and len(values):
+        sums = values.sum(1)
+        if float((sums - 1).abs().max()) > SUM_TOLERANCE:
+            worst = float(sums[(sums - 1).abs().argmax()])
+            raise DataError(f"The probabilities of a row sum to 1; received a row that sums to {worst:.4g}.")
+
+
+def binary_scores(output: Tensor, scores: Scores = "logits") -> Tensor:
+    """`[N]` float64 scores of class 1: the logit `log p/(1-p)`, or the probability `p`.
+
+    Args:
+        output: `[N]`, `[N, 1]` (one logit or probability of class 1) or `[N, 2]` (one for each class).
+        scores: what the output holds. Two logits become their difference, which loses nothing near 60, where the
+            probability rounds to 1.
+
+    Raises:
+        DataError: for another shape, a NaN, or probabilities outside 0 to 1.
+
+    >>> import torch
+    >>> binary_scores(torch.tensor([[0.0, 2.0], [3.0, 1.0]]))
+    tensor([ 2., -2.], dtype=torch.float64)
+    """
+    if not (output.ndim == 1 or (output.ndim == 2 and output.shape[1] in (1, 2))):
+        raise DataError(f"A binary task needs outputs [N], [N, 1] or [N, 2]; received {list(output.shape)}.")
+    check_word("scores", scores, Scores)
+    values = exact(output)
+    refuse_nan(values, "The output")
+    if scores == "probabilities":
+        probabilities_only(values)
+        return values[:, 1] if values.ndim == 2 and values.shape[1] == 2 else values.reshape(-1)
+    if values.ndim == 1 or values.shape[1] == 1:
+        return values.reshape(-1)
+    margin = values[:, 1] - values[:, 0]
+    refuse_nan(margin, "The difference of two infinite logits")
+    return margin
+
+
+def class_scores(output: Tensor, scores: Scores = "logits") -> Tensor:
+    """`[N, C]` float64 logits or probabilities of a multi-class output, checked as in `binary_scores`."""
+    if output.ndim != 2 or output.shape[1] < 2:
+        raise DataError(f"A multi-class task needs outputs [N, classes]; received {list(output.shape)}.")
+    check_word("scores", scores, Scores)
+    values = exact(output)
+    refuse_nan(values, "The output")
+    if scores == "probabilities":
+        probabilities_only(values)
+    return values
+
+
+def check_word(name: str, value: str, allowed: object) -> None:
+    """Raises `UsageError` where `value` is none of a `Literal`'s words."""
+    words = get_args(allowed)
+    if value not in words:
+        raise UsageError(f"{name} is {' or '.join(map(repr, words))}; received {value!r}.{did_you_mean(value, words)}")
+
+
+def neutral(scores: Scores) -> float:
+    """The score between the classes where nothing was chosen: logit 0, probability 1/2."""
+    return 0.0 if scores == "logits" else 0.5
+
+
+def predictions(output: Tensor, kind: Kind, *, scores: Scores = "logits", threshold: float | None = None) -> Tensor:
+    """`[N]` int64 predicted classes: the largest score, or in a binary task whether the score exceeds the threshold.
+
+    A score equal to the threshold is class 0, as `argmax` decides between two equal logits.
+
+    >>> import torch
+    >>> predictions(torch.tensor([-1.0, 0.0, 1.0]), "binary")
+    tensor([0, 0, 1])
+    """
+    if kind == "binary":
+        cut = neutral(scores) if threshold is None else threshold
+        return (binary_scores(output, scores) > cut).long()
+    return class_scores(output, scores).argmax(1)
+
+
+def columns(values: Tensor) -> Tensor:
+    return values[:, None] if values.ndim == 1 else values.flatten(1)
+
+
+def pairs(output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """Predictions and targets of a regression as `[N, T]` float64; `[N]` and `[N, 1]` are the same thing.
+
+    Raises:
+        DataError: for a NaN, or where the shapes disagree (torch would broadcast `[N]` and `[N, 1]` to `[N, N]`).
+    """
+    same_rows(output, target)
+    predicted = columns(exact(output))
+    true = columns(exact(target).to(predicted.device))
+    if predicted.shape != true.shape:
+        raise DataError(
+            f"The output has {predicted.shape[1]} values per row and the target {true.shape[1]}: "
+            f"shapes {list(output.shape)} and {list(target.shape)}."
+        )
+    refuse_nan(predicted, "The output")
+    refuse_nan(true, "The target")
+    return predicted, true

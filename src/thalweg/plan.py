@@ -1,0 +1,200 @@
+"""The plan: every decision about a training, as frozen, typed, plain data. No torch here."""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Literal
+
+from thalweg.errors import UsageError, did_you_mean
+from thalweg.parts import optimizers, schedules
+from thalweg.parts.optimizers import Optimizer
+from thalweg.parts.schedules import Schedule
+
+Auto = Literal["auto"]
+WORDS: dict[str, tuple[str, ...]] = {  # fields that take one of a few words
+    "preprocessing": ("auto", "standardize", "none"),
+    "target_scaling": ("auto", "standardize", "none"),
+    "keep": ("best", "last"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """Every decision about a training. A field left at `"auto"` is decided before the training, with its reason.
+
+    Args:
+        optimizer: a part of `tw.optimizers`; its `lr` may be `"auto"`, which a race of constant rates decides.
+        schedule: a part of `tw.schedules`: the rate as a function of the step (L27).
+        epochs: passes over the training rows.
+        batch_size: rows per step.
+        preprocessing: `"standardize"` subtracts the mean and divides by the standard deviation of the training rows
+            (L12), inside the model; `"none"` feeds the inputs as they are.
+        target_scaling: the same for a regression target; predictions come back in the target's unit.
+        clip_norm: largest norm of the whole gradient; None does not clip.
+        decay_all: whether weight decay also acts on biases, norms and embeddings; by default it does not (L29).
+        selection: the measure on the validation rows that chooses the best epoch: `"loss"` or a metric's name.
+        keep: which weights the run ends with: of the `"best"` epoch or of the `"last"`.
+        probes: whether short experiments on clones come before the training.
+        monitoring: share of the training time that monitors may spend; 0 switches them off.
+        seed: decides initialization, order and noise; `"auto"` takes the experiment's.
+
+    Raises:
+        UsageError: for a value that is not allowed; the message names the field, the value and what is allowed.
+
+    >>> plan = Plan(optimizer=optimizers.SGD(lr=0.1, momentum=0.9), epochs=20)
+    >>> Plan.from_json(plan.to_json()) == plan
+    True
+    """
+
+    optimizer: Optimizer | Auto = "auto"
+    schedule: Schedule | Auto = "auto"
+    epochs: int | Auto = "auto"
+    batch_size: int | Auto = "auto"
+    preprocessing: str = "auto"
+    target_scaling: str = "auto"
+    clip_norm: float | None | Auto = "auto"
+    decay_all: bool = False
+    selection: str = "auto"
+    keep: str = "best"
+    probes: bool = True
+    monitoring: float = 0.01
+    seed: int | Auto = "auto"
+
+    def __post_init__(self) -> None:
+        for name, kind, family in (("optimizer", Optimizer, optimizers), ("schedule", Schedule, schedules)):
+            value = getattr(self, name)
+            if value != "auto" and not isinstance(value, kind):
+                raise self._wrong(name, value, f"'auto' or one of {', '.join(f'{n}(...)' for n in names_of(family))}")
+        for name, words in WORDS.items():
+            if (value := getattr(self, name)) not in words:
+                raise self._wrong(name, value, " or ".join(map(repr, words)) + "." + did_you_mean(str(value), words))
+        for name in ("epochs", "batch_size"):
+            value = getattr(self, name)
+            if value != "auto" and not (is_integer(value) and value >= 1):
+                raise self._wrong(name, value, "'auto' or an integer of at least 1")
+        if self.seed != "auto" and not (is_integer(self.seed) and 0 <= self.seed < 2**63):
+            raise self._wrong("seed", self.seed, "'auto' or an integer from 0 to 2**63 - 1")
+        if self.clip_norm not in ("auto", None) and not (is_number(self.clip_norm) and self.clip_norm > 0):
+            raise self._wrong("clip_norm", self.clip_norm, "'auto', None (no clipping) or a number above 0")
+        if not (is_number(self.monitoring) and 0 <= self.monitoring <= 1):
+            raise self._wrong("monitoring", self.monitoring, "a share of the training time from 0 to 1")
+        for name in ("decay_all", "probes"):
+            if not isinstance(getattr(self, name), bool):
+                raise self._wrong(name, getattr(self, name), "True or False")
+        if not isinstance(self.selection, str) or not self.selection:
+            raise self._wrong("selection", self.selection, "'auto', 'loss' or the name of a metric")
+
+    @staticmethod
+    def _wrong(name: str, value: object, allowed: str) -> UsageError:
+        return UsageError(f"Plan field {name!r} got {value!r}; allowed: {allowed.rstrip('.')}.".replace("?.", "?"))
+
+    @classmethod
+    def plain(cls, *, optimizer: Optimizer, epochs: int, batch_size: int, **changes: Any) -> "Plan":
+        """Exactly the bare loop: constant rate, nothing scaled, clipped, probed or chosen; the last weights are kept.
+
+        >>> Plan.plain(optimizer=optimizers.SGD(lr=0.1), epochs=2, batch_size=64).schedule
+        Constant()
+        """
+        bare: dict[str, Any] = {
+            "schedule": schedules.Constant(),
+            "preprocessing": "none",
+            "target_scaling": "none",
+            "clip_norm": None,
+            "decay_all": True,
+            "selection": "loss",
+            "keep": "last",
+            "probes": False,
+        }
+        return cls(optimizer=optimizer, epochs=epochs, batch_size=batch_size).replace(**{**bare, **changes})
+
+    def replace(self, **changes: Any) -> "Plan":
+        """The same plan with some fields changed; a dotted name changes a part: `{"optimizer.lr": 0.1}`.
+
+        >>> Plan(optimizer=optimizers.SGD(lr=0.1)).replace(**{"optimizer.lr": 0.2}).optimizer.lr
+        0.2
+        """
+        whole: dict[str, Any] = {}
+        for name, value in changes.items():
+            head, _, rest = name.partition(".")
+            if head not in FIELDS:
+                raise UsageError(
+                    f"A plan has no field {head!r}.{did_you_mean(head, FIELDS)} Its fields are: {', '.join(FIELDS)}."
+                )
+            if not rest:
+                whole[head] = decode(head, value)
+                continue
+            part = whole.get(head, getattr(self, head))
+            if not dataclasses.is_dataclass(part) or isinstance(part, type):
+                raise UsageError(f"Plan field {head!r} is {part!r}, which has no {rest!r}; choose the part first.")
+            own = [f.name for f in fields(part)]
+            if rest not in own:
+                raise UsageError(
+                    f"{type(part).__name__} has no {rest!r}.{did_you_mean(rest, own)} It has: {', '.join(own)}."
+                )
+            whole[head] = dataclasses.replace(part, **{rest: value})
+        return dataclasses.replace(self, **whole)
+
+    def to_json(self) -> dict[str, Any]:
+        """The plan as JSON values; a part becomes `{"name": "SGD", "lr": 0.1, ...}`."""
+        return {f.name: encode(getattr(self, f.name)) for f in fields(self)}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any] | str) -> "Plan":
+        """The plan of `to_json`. Raises `UsageError` for an unknown field, with the nearest name."""
+        values = json.loads(data) if isinstance(data, str) else data
+        return cls().replace(**values)
+
+    def __str__(self) -> str:
+        lines = [f"  {f.name} = {getattr(self, f.name)!r}" for f in fields(self)]
+        return "Plan(\n" + "\n".join(lines) + "\n)"
+
+
+FIELDS: tuple[str, ...] = tuple(f.name for f in fields(Plan))
+
+
+def is_integer(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def is_number(value: Any) -> bool:
+    return (
+        isinstance(value, int | float) and not isinstance(value, bool) and value == value and abs(value) < float("inf")
+    )
+
+
+def names_of(family: Any) -> tuple[str, ...]:
+    """The names of a family's parts: `("SGD", "Adagrad", ...)`."""
+    return tuple(family.__all__)
+
+
+def encode(value: Any) -> Any:
+    """A part as `{"name": ..., fields}`; anything else as it is."""
+    if not dataclasses.is_dataclass(value) or isinstance(value, type):
+        return value
+    return {"name": type(value).__name__, **{f.name: encode_value(getattr(value, f.name)) for f in fields(value)}}
+
+
+def encode_value(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def decode(name: str, value: Any) -> Any:
+    """A field's value from JSON: a part from its name or from `{"name": ..., fields}`."""
+    family: Any = {"optimizer": optimizers, "schedule": schedules}.get(name)
+    if family is None or value == "auto" or dataclasses.is_dataclass(value):
+        return value
+    options = dict(value) if isinstance(value, Mapping) else {"name": value}
+    kind = str(options.pop("name", ""))
+    known = names_of(family)
+    by_lower = {n.lower(): n for n in known}
+    if kind.lower() not in by_lower:
+        raise UsageError(
+            f"Plan field {name!r} got {kind!r}; allowed: 'auto', {', '.join(known)}.{did_you_mean(kind, known)}"
+        )
+    part = getattr(family, by_lower[kind.lower()])
+    own = [f.name for f in fields(part)]
+    for option in options:
+        if option not in own:
+            raise UsageError(f"{part.__name__} has no {option!r}.{did_you_mean(option, own)} It has: {', '.join(own)}.")
+    return part(**{k: tuple(v) if isinstance(v, list) else v for k, v in options.items()})

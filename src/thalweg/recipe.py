@@ -1,0 +1,142 @@
+"""The recipe: decides what a plan leaves at `"auto"`, each choice with its reason.
+
+The rate is not decided here: `thalweg.probes.rate_race` measures it. Figures behind the choices: docs/design.md.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from thalweg.data.rows import AnyRows, Rows, head, tensors_of
+from thalweg.data.task import Task
+from thalweg.plan import Plan
+from thalweg.parts.optimizers import AdamW
+from thalweg.parts.schedules import WarmupCosine
+
+STEPS = 2500  # of a training, where the epochs' limits allow
+EPOCHS = (15, 60)
+BATCH = (16, 256)
+BATCHES_PER_EPOCH = 32
+CLIPPED = (nn.RNNBase, nn.RNNCellBase, nn.MultiheadAttention)
+IMBALANCE = 0.5  # a class with less than this share of its even share makes accuracy a poor guide
+
+
+@dataclass(frozen=True)
+class Decision:
+    """An automatic choice: the plan's field, its value as text, the reason."""
+
+    field: str
+    value: str
+    reason: str
+
+
+def resolve(
+    plan: Plan, *, rows: AnyRows, task: Task, network: nn.Module, loss_name: str | None, table: bool, seed: int
+) -> tuple[Plan, list[Decision]]:
+    """The plan with every `"auto"` field but the rate decided, and the reasons.
+
+    Args:
+        plan: as the user gave it.
+        rows: the training rows, raw.
+        task: kind of task and classes.
+        network: the network that will be trained; only its structure is read.
+        loss_name: name of the loss; None for a function of the user's own.
+        table: whether the inputs are an encoded table, which is always prepared.
+        seed: the experiment's.
+    """
+    batch_size = plan.batch_size if isinstance(plan.batch_size, int) else batch_size_for(len(rows))
+    choices = {
+        "optimizer": lambda: (AdamW(weight_decay=0.01), "adapts the rate per weight; needs the least tuning at short budgets"),
+        "batch_size": lambda: (batch_size, f"about {BATCHES_PER_EPOCH} batches per epoch of {len(rows):,} rows, {BATCH[0]} to {BATCH[1]}"),
+        "epochs": lambda: epochs_for(len(rows), batch_size),
+        "schedule": lambda: (WarmupCosine(), "a high rate first, then down to 0: the end of a training needs small steps (L27)"),
+        "preprocessing": lambda: preprocessing_for(rows, network, table),
+        "target_scaling": lambda: target_scaling_for(rows.target, task, loss_name),
+        "clip_norm": lambda: clip_norm_for(network),
+        "selection": lambda: selection_for(rows.target, task),
+        "seed": lambda: (seed, "the experiment's"),
+    }  # fmt: skip
+    decided = {name: choose() for name, choose in choices.items() if getattr(plan, name) == "auto"}
+    decisions = [Decision(name, text(value), reason) for name, (value, reason) in decided.items()]
+    return plan.replace(**{name: value for name, (value, _) in decided.items()}), decisions
+
+
+def text(value: object) -> str:
+    """A value as a person reads it: a part by its name."""
+    return type(value).__name__ if hasattr(value, "__dataclass_fields__") else str(value)
+
+
+def batch_size_for(num_rows: int) -> int:
+    """A power of two near rows / 32, lowered where a last batch of one row would remain (batch norm fails on it)."""
+    low, high = BATCH
+    size = min(max(2 ** round(math.log2(max(num_rows / BATCHES_PER_EPOCH, 1))), low), high)
+    while size > 2 and num_rows % size == 1:
+        size -= 1
+    return size
+
+
+def epochs_for(num_rows: int, batch_size: int) -> tuple[int, str]:
+    per_epoch = math.ceil(num_rows / batch_size)
+    epochs = min(max(round(STEPS / per_epoch), EPOCHS[0]), EPOCHS[1])
+    return epochs, f"{epochs * per_epoch:,} steps; about {STEPS:,} are aimed at, in {EPOCHS[0]} to {EPOCHS[1]} epochs"
+
+
+def preprocessing_for(rows: AnyRows, network: nn.Module, table: bool) -> tuple[str, str]:
+    if table:
+        return "standardize", "columns of a table have units of their own"
+    if not isinstance(rows, Rows):
+        return "none", "a Dataset prepares its own items"
+    numeric = [v for v in tensors_of(rows.inputs) if is_numeric(v)]
+    if not numeric:
+        return "none", "the inputs are indices"
+    if why := trained_before(network):
+        return "none", f"{why}: its inputs are taken to be as it knows them"
+    sample = [v[:2000].double() for v in tensors_of(head(rows, 2000).inputs) if is_numeric(v)]
+    if all(is_standard(v) for v in sample):
+        return "none", "the inputs have mean 0 and deviation 1 already"
+    return "standardize", "the inputs have a mean or a deviation far from 0 and 1"
+
+
+def is_numeric(value: Tensor) -> bool:
+    """Floats and bytes are quantities; other integers are indices."""
+    return value.is_floating_point() or value.dtype.itemsize == 1
+
+
+def is_standard(value: Tensor) -> bool:
+    return bool(value.mean().abs() < 0.1) and 0.8 < float(value.std(correction=0)) < 1.25
+
+
+def trained_before(network: nn.Module) -> str:
+    """Why a network looks trained: norms that have seen batches, or frozen parameters. Empty when it does not."""
+    if any(int(b) > 0 for name, b in network.named_buffers() if name.endswith("num_batches_tracked")):
+        return "the network's batch norms have seen data"
+    if any(not p.requires_grad for p in network.parameters()):
+        return "parts of the network are frozen"
+    return ""
+
+
+def target_scaling_for(target: Tensor, task: Task, loss_name: str | None) -> tuple[str, str]:
+    if task.kind != "regression":
+        return "none", "the target is a class"
+    if loss_name is None:
+        return "none", "the loss is your own, and may depend on the target's unit"
+    if is_standard(target.double()):
+        return "none", "the target has mean 0 and deviation 1 already"
+    return "standardize", "a target far from mean 0 and deviation 1 makes the start slow; predictions come in your unit"
+
+
+def clip_norm_for(network: nn.Module) -> tuple[float | None, str]:
+    if any(isinstance(m, CLIPPED) for m in network.modules()):
+        return 1.0, "recurrent and attention layers have rare, very large gradients"
+    return None, "nothing in the network calls for it"
+
+
+def selection_for(target: Tensor, task: Task) -> tuple[str, str]:
+    return "loss", "the smoothest measure on the validation rows"
+
+
+def decisions_text(decisions: Sequence[Decision]) -> str:
+    """One line per choice, for printing."""
+    return "\n".join(f"{d.field} = {d.value}: {d.reason}" for d in decisions)

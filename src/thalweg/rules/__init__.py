@@ -1,0 +1,108 @@
+"""Rules: readings in, findings out. One file is one rule; it is found by its file, so that adding one edits no list.
+
+A rule is a module `rules/<family>/<code>_<name>.py`: its docstring is its manual page, and it defines
+
+    CODE = "LOSS01"                          its folder is the letters of its code
+    NAME = "initial loss"                    a few words
+    NEEDS = ("loss.initial",)                names of readings without which it cannot judge
+    def judge(readings: Readings) -> list[Finding]
+
+Rules are pure and never import torch: what they judge was measured before.
+"""
+
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cache
+
+from thalweg.errors import UsageError, did_you_mean
+from thalweg.findings import Finding
+from thalweg.readings import Readings
+
+SECTIONS = ("What it does", "Why it is bad", "Evidence used", "Known limits", "Remedies", "References")
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A rule as its module defines it. `page` is its manual in markdown."""
+
+    code: str
+    name: str
+    needs: tuple[str, ...]
+    judge: Callable[[Readings], list[Finding]]
+    page: str
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What a set of rules concluded.
+
+    Args:
+        findings: all findings, in the order of the rules.
+        passed: codes of the rules that judged and found nothing.
+        not_judged: codes of the rules whose readings were missing.
+    """
+
+    findings: tuple[Finding, ...]
+    passed: tuple[str, ...]
+    not_judged: tuple[str, ...]
+
+
+@cache
+def all_rules() -> list[Rule]:
+    """Every rule, sorted by code.
+
+    >>> "LOSS01" in [rule.code for rule in all_rules()]
+    True
+    """
+    names = [
+        f"{family.name}.{module.name}"
+        for family in pkgutil.iter_modules(__path__, f"{__name__}.")
+        if family.ispkg
+        for module in pkgutil.iter_modules(importlib.import_module(family.name).__path__)
+        if "_" in module.name
+    ]
+    modules = [importlib.import_module(name) for name in names]
+    return sorted(
+        (Rule(m.CODE, m.NAME, m.NEEDS, m.judge, inspect.cleandoc(m.__doc__ or "")) for m in modules), key=code_of
+    )
+
+
+def code_of(rule: Rule) -> str:
+    return rule.code
+
+
+def rule(code: str) -> Rule:
+    """The rule of a code, in any case of letters.
+
+    Raises:
+        UsageError: where there is none; the message names the nearest code and lists all.
+    """
+    known = {found.code: found for found in all_rules()}
+    if code.upper() not in known:
+        raise UsageError(
+            f"There is no rule {code!r}.{did_you_mean(code.upper(), list(known))} Rules: {', '.join(known)}."
+        )
+    return known[code.upper()]
+
+
+def page(code: str) -> str:
+    """The manual page of a rule, in markdown; `thalweg explain CODE` prints it."""
+    return rule(code).page
+
+
+def judge_all(readings: Readings, rules: Iterable[Rule]) -> Judged:
+    """Applies each rule whose readings are there."""
+    findings: list[Finding] = []
+    passed: list[str] = []
+    not_judged: list[str] = []
+    for each in rules:
+        if not all(name in readings for name in each.needs):
+            not_judged.append(each.code)
+        elif found := each.judge(readings):
+            findings.extend(found)
+        else:
+            passed.append(each.code)
+    return Judged(tuple(findings), tuple(passed), tuple(not_judged))

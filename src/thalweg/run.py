@@ -1,0 +1,182 @@
+"""Run: one training, stored in a folder; readable without torch, usable for prediction with it."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from thalweg.errors import UsageError
+from thalweg.evaluate.result import Result
+from thalweg.findings import Finding
+from thalweg.plan import Plan
+from thalweg.store import FILE, Store
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from thalweg.data.rows import AnyRows
+    from thalweg.experiment import Experiment
+    from thalweg.setup import Setup
+
+EPOCH_READINGS = ("rate", "epoch.seconds", "rows_per_second", "train.loss")
+
+
+class Run:
+    """One training: what was decided, what happened, what was found, and the trained network.
+
+    A run comes from `experiment.train`, from `experiment.open(name)`, or from `Run.open(folder)`, which needs no
+    experiment to read what is stored, and takes `network=` to predict with.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        experiment: "Experiment | None" = None,
+        setup: "Setup | None" = None,
+        network: "nn.Module | None" = None,
+    ) -> None:
+        self.directory = directory
+        self.store = Store(directory / FILE)
+        self._experiment, self._setup, self._network = experiment, setup, network
+        self._model: nn.Module | None = None
+
+    @classmethod
+    def open(
+        cls, path: str | Path, *, experiment: "Experiment | None" = None, network: "nn.Module | None" = None
+    ) -> "Run":
+        """A saved run, also one copied from elsewhere.
+
+        Args:
+            path: the run's folder.
+            experiment: gives the network its code; without it history, findings and measures can still be read.
+            network: a module of the same architecture, into which the weights are loaded; instead of an experiment.
+
+        Raises:
+            StoreError: when there is no run, or its store is damaged.
+        """
+        return cls(Path(path), experiment=experiment, network=network)
+
+    # ------------------------------------------------------------------ what is stored
+
+    @property
+    def name(self) -> str:
+        return self.directory.name
+
+    @property
+    def status(self) -> str:
+        """ "running", "completed", "interrupted" or "failed"."""
+        return str(self.store.get("status", "failed"))
+
+    @property
+    def verdict(self) -> str:
+        """One sentence: how the training went."""
+        return str(self.store.get("verdict", ""))
+
+    @property
+    def plan(self) -> Plan:
+        """The plan with every automatic choice resolved."""
+        return Plan.from_json(self.store.get("plan", {}))
+
+    @property
+    def decisions(self) -> list[dict[str, str]]:
+        """The automatic choices: field, value, reason."""
+        return list(self.store.get("decisions", []))
+
+    @property
+    def findings(self) -> list[Finding]:
+        return self.store.findings()
+
+    @property
+    def history(self) -> dict[str, list[float]]:
+        """One list per curve, an entry per epoch: "step", "train.loss", "validation.loss", metrics, "rate", seconds.
+
+        `pandas.DataFrame(run.history)` is a table of it.
+        """
+        readings = self.store.readings()
+        names = [r.name for r in readings if r.name in EPOCH_READINGS or r.name.startswith("validation.")]
+        curves = {name: [r.value for r in readings.of(name)] for name in dict.fromkeys(names)}
+        return {"step": [float(r.step or 0) for r in readings.of("train.loss")], **curves}
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The measures on the validation rows at the weights that were kept."""
+        prefix = "fit.validation_"
+        return {r.name.removeprefix(prefix): r.value for r in self.store.readings() if r.name.startswith(prefix)}
+
+    @property
+    def result(self) -> Result | None:
+        """The measures on the sealed test rows; None until `experiment.evaluate(run)`."""
+        stored = self.store.get("result")
+        return None if stored is None else Result.from_json(stored)
+
+    # ------------------------------------------------------------------ the trained network
+
+    @property
+    def network(self) -> "nn.Module":
+        """The trained network; it takes what the preprocessing makes."""
+        return self.model.network  # type: ignore[return-value]
+
+    @property
+    def model(self) -> "nn.Module":
+        """Preprocessing and network as one module: raw inputs in; regression outputs in the target's unit."""
+        if self._model is None:
+            from thalweg.saved import load_model
+
+            self._model = load_model(self, self._experiment, self._setup, self._network)
+        return self._model
+
+    def outputs(self, rows: "AnyRows") -> "tuple[Tensor, Tensor]":
+        """The model's outputs and the targets of rows of an experiment's data, in evaluation mode."""
+        from thalweg.saved import outputs_of
+
+        return outputs_of(self.model, rows)
+
+    def predict(self, x: Any, *, threshold: float | None = None) -> Any:
+        """Predictions for raw inputs: class labels (an array) or, for a regression, values in the target's unit.
+
+        Args:
+            x: inputs in the form the experiment was given: tensor, array, DataFrame with the same columns.
+            threshold: of the positive class of a binary task; by default the one that `evaluate` chose on the
+                validation rows, or 0.5 before that.
+        """
+        from thalweg.saved import predict
+
+        return predict(self, x, threshold)
+
+    def predict_probabilities(self, x: Any) -> "Tensor":
+        """Probabilities `[N, classes]` for raw inputs, in the order of `run.classes`."""
+        from thalweg.saved import probabilities
+
+        return probabilities(self, x)
+
+    @property
+    def classes(self) -> tuple[Any, ...]:
+        """The labels, in the order of the outputs; empty for a regression."""
+        return tuple(self.store.get("task", {}).get("classes", ()))
+
+    def export(self, path: str | Path) -> Path:
+        """Writes the model, preprocessing included, as a torch.export program (`.pt2`) that runs without thalweg.
+
+        Raises:
+            ModelError: for a model that torch.export cannot trace.
+        """
+        from thalweg.saved import export
+
+        return export(self, Path(path))
+
+    def report(self, path: str | Path | None = None) -> Path:
+        """Writes the report, one HTML file that needs nothing else; by default into the run's folder."""
+        from thalweg.show.report import write_report
+
+        target = self.directory / "report.html" if path is None else Path(path)
+        write_report(self.directory, target)
+        return target
+
+    def __repr__(self) -> str:
+        return f"Run({self.name!r}, {self.status}: {self.verdict or 'no verdict yet'})"
+
+    def require_experiment(self) -> "Experiment":
+        if self._experiment is None:
+            raise UsageError(
+                f"The run {self.name} was opened without its experiment; use experiment.open({self.name!r})."
+            )
+        return self._experiment

@@ -1,0 +1,265 @@
+"""One training from its plan to its verdict: decide, check, probe, train, diagnose; everything stored as it happens."""
+
+import platform
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+import thalweg
+from thalweg.build import describe
+from thalweg.data.prepare import Prepared
+from thalweg.data.rows import AnyRows, head
+from thalweg.doctor.check import Check, check
+from thalweg.doctor.diagnose import diagnose
+from thalweg.events import Decided, Event, FindingRaised, Listener, RunEnded, RunStarted, StageEnded
+from thalweg.findings import Finding
+from thalweg.measure.graph import layers
+from thalweg.plan import Plan
+from thalweg.probes.rate_race import Race, race
+from thalweg.readings import Reading
+from thalweg.recipe import Decision
+from thalweg.setup import Setup
+from thalweg.store import FILE, Store, Writer
+from thalweg.train.evaluation import outputs_and_loss
+from thalweg.train.loop import Job, Training
+from thalweg.train.losses import LossFunction, per_sample
+
+FIT_ROWS = 2000  # training rows on which the kept weights are measured once more, in evaluation mode
+
+
+@dataclass
+class Session:
+    """One training under way."""
+
+    folder: Path
+    prepared: Prepared
+    setup: Setup
+    loss: LossFunction
+    loss_name: str | None
+    model_name: str
+    listeners: Sequence[Listener]
+
+    def __post_init__(self) -> None:
+        self.store = Store(self.folder / FILE, create=True)
+        self.plan, self.decisions = self.setup.plan, list(self.setup.decisions)
+        self.started = time.monotonic()
+        self.check: Check | None = None
+
+    # ------------------------------------------------------------------ verbs
+
+    def begin(self, facts: dict[str, Any]) -> None:
+        """Writes what is known before the first step, checks, and finds the rate."""
+        self.store.put(facts | self._facts())
+        self._emit(
+            RunStarted(
+                self.folder.name,
+                describe(self.setup.network, self.model_name),
+                self.prepared.description,
+                str(self.setup.device),
+                str(self.folder),
+            )
+        )
+        for decision in self.decisions:
+            self._emit(Decided(decision.field, decision.value, decision.reason))
+        if self.plan.probes:
+            self._check()
+        assert self.plan.optimizer != "auto"
+        if self.plan.optimizer.lr == "auto" or self.plan.probes:
+            self._race()
+        self.store.put({"plan": self.plan.to_json(), "decisions": [asdict(d) for d in self.decisions]})
+
+    def train(self, *, resumed: bool = False) -> str:
+        """Trains to the end or to Ctrl-C; returns the status."""
+        training = self._training()
+        if resumed:
+            training.restore()
+            self.store.forget_after(training.step)
+        self.store.put({"status": "running", "num_steps": training.num_steps, "num_epochs": training.num_epochs})
+        try:
+            status = training.run()
+        except BaseException:
+            self.store.put({"status": "failed"})
+            raise
+        best = training.best
+        chosen = {"epoch": best.epoch, "step": best.step, "value": best.value, "selection": self.plan.selection}
+        self.store.put({"best": chosen, "step": training.step})
+        if self.plan.keep == "best" and best.weights:
+            training.keep_best_weights()
+        if best.weights:
+            training.job.writer.add(self._fit(training.step))
+            training.job.writer.flush()
+        self._end(status, best.epoch or None)
+        return status
+
+    # ------------------------------------------------------------------ parts
+
+    def _emit(self, event: Event) -> None:
+        for listener in self.listeners:
+            listener(event)
+
+    def _facts(self) -> dict[str, Any]:
+        network = self.setup.network
+        sample = head(self.prepared.train, 2)
+        inputs = next(iter(self.setup.held_out(sample, 2).epoch(0)))[0]
+        return {
+            "name": self.folder.name,
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "status": "running",
+            "model": {
+                "name": self.model_name,
+                "num_parameters": sum(p.numel() for p in network.parameters()),
+                "num_trainable": sum(p.numel() for p in network.parameters() if p.requires_grad),
+            },
+            "layers": [layer.to_json() for layer in layers(network, inputs)],
+            "data": {"description": self.prepared.description, "columns": list(self.prepared.columns)},
+            "split": self.prepared.split,
+            "task": asdict(self.prepared.task),
+            "environment": {
+                "thalweg": thalweg.__version__,
+                "torch": torch.__version__,
+                "python": platform.python_version(),
+                "device": str(self.setup.device),
+                "threads": torch.get_num_threads(),
+                "platform": platform.platform(),
+            },
+        }
+
+    def _check(self) -> None:
+        found = run_check(self.setup, self.prepared.train, self.prepared, self.loss, self.loss_name, self.plan)
+        self.check = found
+        self._stage("check", len(found.passed), found.facts, found.findings, found.seconds, list(found.readings))
+        self.store.put({"check": stage_facts(found.passed, found.not_judged, found.facts, found.seconds)})
+
+    def _race(self) -> None:
+        plan = self.plan
+        assert plan.optimizer != "auto"
+        assert isinstance(plan.batch_size, int)
+        assert isinstance(plan.seed, int)
+        assert plan.clip_norm != "auto"
+        raced = race(
+            self.setup.network,
+            self.loss,
+            plan.optimizer,
+            self.prepared.train,
+            batch_size=plan.batch_size,
+            clip_norm=plan.clip_norm,
+            decay_all=plan.decay_all,
+            seed=plan.seed,
+            device=self.setup.device,
+            transform=self.setup.preprocessing,
+            target_transform=self.setup.target_scaling,
+        )
+        if plan.optimizer.lr == "auto":
+            decision = Decision("optimizer.lr", f"{raced.rate:.3g}", raced.text)
+            self.plan = plan.replace(**{"optimizer.lr": raced.rate})
+            self.decisions.append(decision)
+            self._emit(Decided(decision.field, decision.value, decision.reason))
+        self._race_stage(raced)
+
+    def _race_stage(self, raced: Race) -> None:
+        rate = Reading("plan.rate", self.plan.optimizer.lr)  # type: ignore[union-attr, arg-type]
+        readings = [*raced.readings, rate]
+        judged = diagnose_stage([*(self.check.readings if self.check else []), *readings])
+        self._stage("probe", len(judged[1]), (raced.text,), judged[0], raced.seconds, readings)
+        self.store.put({"probe": stage_facts(judged[1], (), (raced.text,), raced.seconds)})
+
+    def _stage(
+        self,
+        stage: str,
+        passed: int,
+        facts: Sequence[str],
+        findings: Sequence[Finding],
+        seconds: float,
+        readings: list[Reading],
+    ) -> None:
+        self.store.add_readings(readings)
+        self._emit(StageEnded(stage, passed, tuple(facts), tuple(findings), seconds))
+
+    def _training(self) -> Training:
+        plan, setup = self.plan, self.setup
+        assert isinstance(plan.batch_size, int)
+        assert isinstance(plan.seed, int)
+        return Training(
+            Job(
+                network=setup.network,
+                loss=self.loss,
+                plan=plan,
+                train=setup.feeder(self.prepared.train, batch_size=plan.batch_size, seed=plan.seed),
+                validation=setup.held_out(self.prepared.validation, plan.batch_size),
+                metrics=setup.metrics,
+                folder=self.folder / "checkpoints",
+                writer=Writer(self.store),
+                listeners=self.listeners,
+            )
+        )
+
+    def _fit(self, step: int) -> list[Reading]:
+        """The kept weights on training and validation rows, in evaluation mode: what over- and underfitting compare."""
+        readings = []
+        for name, rows in (("train", head(self.prepared.train, FIT_ROWS)), ("validation", self.prepared.validation)):
+            assert isinstance(self.plan.batch_size, int)
+            batches = self.setup.held_out(rows, self.plan.batch_size)
+            output, target, loss = outputs_and_loss(self.setup.network, self.loss, batches.epoch(0))
+            each = per_sample(self.loss, output, target)
+            spread = None if each is None else 1.96 * float(each.double().std()) / len(target) ** 0.5
+            value = float(loss)
+            low, high = (None, None) if spread is None else (value - spread, value + spread)
+            readings.append(Reading(f"fit.{name}_loss", value, step=step, low=low, high=high, count=len(target)))
+            for metric in self.setup.metrics:
+                measured = metric.function(output, target)
+                readings.append(Reading(f"fit.{name}_{metric.name}", measured, step=step, count=len(target)))
+        return readings
+
+    def _end(self, status: str, best_epoch: int | None) -> None:
+        diagnosis = diagnose(self.store.readings())
+        seconds = time.monotonic() - self.started
+        self.store.add_findings(diagnosis.findings)
+        told = set(self.check.findings) if self.check else set()
+        for finding in diagnosis.findings:
+            if finding not in told:
+                self._emit(FindingRaised(finding))
+        verdict = diagnosis.verdict
+        self.store.put({"status": status, "verdict": verdict, "seconds": seconds})
+        self._emit(RunEnded(self.folder.name, status, verdict, best_epoch, seconds))
+
+
+def run_check(
+    setup: Setup, rows: AnyRows, prepared: Prepared, loss: LossFunction, loss_name: str | None, plan: Plan
+) -> Check:
+    """The check of what `setup` holds; nothing in it changes."""
+    assert isinstance(plan.batch_size, int)
+    assert isinstance(plan.seed, int)
+    return check(
+        setup.network,
+        loss,
+        loss_name=loss_name,
+        task=prepared.task,
+        rows=rows,
+        transform=setup.preprocessing,
+        target_transform=setup.target_scaling,
+        seed=plan.seed,
+        device=setup.device,
+        probes=plan.probes,
+        batch_size=plan.batch_size,
+    )
+
+
+def diagnose_stage(readings: list[Reading]) -> tuple[tuple[Finding, ...], tuple[str, ...]]:
+    """Findings and passed codes of the rules about the rate, from the probe's readings."""
+    from thalweg.readings import Readings
+    from thalweg.rules import all_rules, judge_all
+
+    judged = judge_all(Readings(readings), [rule for rule in all_rules() if rule.code.startswith("LR")])
+    return judged.findings, judged.passed
+
+
+def stage_facts(
+    passed: Sequence[str], not_judged: Sequence[str], facts: Sequence[str], seconds: float
+) -> dict[str, Any]:
+    return {"passed": list(passed), "not_judged": list(not_judged), "facts": list(facts), "seconds": seconds}

@@ -1,0 +1,121 @@
+"""From data, model and plan to what the loop takes: preprocessing fitted, network built, batches, metrics."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from thalweg.build import ModelSource, build_network, spec_of, try_forward
+from thalweg.data.feeder import Feeder
+from thalweg.data.prepare import Prepared
+from thalweg.data.rows import AnyRows, Rows, head
+from thalweg.parts.metrics import Metric, metric
+from thalweg.parts.preprocessing.standardize import Standardize, TargetScale
+from thalweg.parts.preprocessing.table import TablePreprocessing
+from thalweg.plan import Plan
+from thalweg.recipe import Decision, resolve
+
+M = TypeVar("M", bound=nn.Module)
+EVALUATION_ROWS = 1024  # of a validation batch at least: without gradients there is room for more
+
+
+@dataclass
+class Setup:
+    """Everything a training stands on: the run's own network, the plan (all but the rate decided) with its reasons."""
+
+    network: nn.Module
+    preprocessing: nn.Module | None
+    target_scaling: TargetScale | None
+    metrics: Sequence[Metric]
+    device: torch.device
+    plan: Plan
+    decisions: list[Decision]
+
+    def feeder(self, rows: AnyRows, *, batch_size: int, seed: int, shuffle: bool = True) -> Feeder:
+        """Batches of `rows` as the network takes them."""
+        return Feeder(
+            rows,
+            batch_size=batch_size,
+            seed=seed,
+            shuffle=shuffle,
+            device=self.device,
+            transform=self.preprocessing,
+            target_transform=self.target_scaling,
+        )
+
+    def held_out(self, rows: AnyRows, batch_size: int) -> Feeder:
+        """The same for rows that are only measured on, in their order."""
+        return self.feeder(rows, batch_size=max(batch_size, EVALUATION_ROWS), seed=0, shuffle=False)
+
+
+def set_up(
+    model: ModelSource,
+    prepared: Prepared,
+    plan: Plan,
+    *,
+    loss_name: str | None,
+    metrics: Sequence[str | Callable[[Any, Tensor], float]],
+    device: torch.device,
+    seed: int,
+) -> Setup:
+    """Builds the network, decides what the plan leaves open, fits the preprocessing and tries two rows.
+
+    Raises:
+        ModelError: where the network does not take the data, naming the layer.
+    """
+    first = head(prepared.train, 2)
+    table = None if prepared.table is None else fit_table(prepared)
+    shaped = first.inputs if table is None else table(first.inputs)  # standardizing changes no shape
+    own_seed = seed if plan.seed == "auto" else plan.seed
+    spec = spec_of(shaped, prepared.task.num_outputs)
+    network = build_network(model, spec, seed=int(own_seed), device=device)
+    plan, decisions = resolve(
+        plan,
+        rows=prepared.train,
+        task=prepared.task,
+        network=network,
+        loss_name=loss_name,
+        table=table is not None,
+        seed=seed,
+    )
+    preprocessing: nn.Module | None = table
+    if table is None and plan.preprocessing == "standardize" and isinstance(prepared.train, Rows):
+        preprocessing = Standardize.fit(prepared.train)
+    scaling = TargetScale.fit(prepared.train) if plan.target_scaling == "standardize" else None
+    preprocessing, scaling = on(preprocessing, device), on(scaling, device)
+    chosen = [in_unit(metric(name, prepared.task.kind), scaling) for name in metrics]
+    setup = Setup(network, preprocessing, scaling, chosen, device, plan, decisions)
+    inputs, target = next(iter(setup.held_out(first, 2).epoch(0)))
+    # A module's lazy layers start alike in every run, as its other weights do; a builder's vary with the plan's seed.
+    lazy_seed = seed if isinstance(model, nn.Module) else int(own_seed)
+    try_forward(network, Rows(inputs, target, first.ids, "train"), seed=lazy_seed)
+    return setup
+
+
+def fit_table(prepared: Prepared) -> TablePreprocessing:
+    assert isinstance(prepared.train, Rows)
+    assert prepared.table is not None
+    return TablePreprocessing.fit(prepared.train, prepared.table)
+
+
+def on(module: M | None, device: torch.device) -> M | None:
+    return None if module is None else module.to(device)
+
+
+def in_unit(measure: Metric, scaling: TargetScale | None) -> Metric:
+    """The measure in the target's own unit, where the network works on a scaled one."""
+    if scaling is None:
+        return measure
+    return Metric(
+        measure.name, lambda o, t: measure.function(scaling.inverse(o), scaling.inverse(t)), measure.higher_is_better
+    )
+
+
+def choose_device(device: str) -> torch.device:
+    """`"auto"` is the accelerator where there is one, else the CPU."""
+    if device != "auto":
+        return torch.device(device)
+    found = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    return torch.device("cpu") if found is None else found

@@ -1,0 +1,59 @@
+"""The one progress bar: on stderr, only where a person looks, gone when the training ends."""
+
+import time
+from typing import TextIO
+
+from rich.progress import BarColumn, TextColumn
+from rich.progress import Progress as RichProgress
+
+from thalweg.events import Progress
+from thalweg.show.printer import Printer
+from thalweg.show.text import duration, number
+
+
+class Bar:
+    """A bar with the time left. It is drawn by the events alone, without a thread, so that no row is written into it.
+
+    Args:
+        printer: of stderr.
+        redirect: whether what others print meanwhile (a model's `print`, a warning) goes above the bar; only right
+            where stdout is the same terminal.
+    """
+
+    def __init__(self, printer: Printer, *, redirect: bool) -> None:
+        columns = (TextColumn("  {task.description}"), BarColumn(None), TextColumn("{task.fields[left]}"))
+        self._progress = RichProgress(
+            *columns, console=printer.console, auto_refresh=False, transient=True, expand=True,
+            redirect_stdout=redirect, redirect_stderr=redirect,
+        )  # fmt: skip
+        self._task = self._progress.add_task("train", total=None, left="")
+        self._start: tuple[int, float] | None = None  # step and time of the first event
+
+    def update(self, event: Progress) -> None:
+        """Draws the bar at this event's step."""
+        now = time.monotonic()
+        step, since = self._start = self._start or (event.step, now)
+        done, remaining = event.step - step, event.num_steps - event.step
+        left = f"{duration((now - since) / done * remaining)} left" if done else ""
+        loss = "" if event.loss is None else f"loss {number(event.loss)}"
+        text = f"epoch {event.epoch}/{event.num_epochs}  {loss}".rstrip()
+        self._progress.update(self._task, description=text, completed=event.step, total=event.num_steps, left=left)
+        if self._progress.live.is_started:
+            self._progress.refresh()
+        else:
+            self._progress.start()
+            self._progress.refresh()
+
+    def hide(self) -> None:
+        """Removes the bar from the screen; the next event draws it again."""
+        if self._progress.live.is_started:
+            self._progress.stop()
+
+
+def same_terminal(stdout: TextIO, stderr: TextIO) -> bool:
+    """Whether both streams are one terminal."""
+    import os
+
+    if not (stdout.isatty() and stderr.isatty()):
+        return False
+    return os.fstat(stdout.fileno()).st_rdev == os.fstat(stderr.fileno()).st_rdev

@@ -1,0 +1,66 @@
+"""A finding as a card in the manner of rustc: what, where, the evidence, why, and what to do."""
+
+import json
+
+from rich.text import Text
+
+from thalweg.findings import Evidence, Finding
+from thalweg.show.findings import fix_label, kind, where
+from thalweg.show.lines import hang, styled, wrapped
+
+COLORS = {"error": "bold red", "warning": "bold yellow", "note": "bold blue", "suspicion": "bold magenta"}
+STANDINGS = {
+    "proven": "by a deterministic test",
+    "verified": "by a paired probe: same seeds and batches, only the remedy differs",
+    "suspicion": "not shown by an experiment yet, so it does not count",
+}
+EDGE = "     "
+
+
+def card(finding: Finding, *, width: int) -> list[Text]:
+    """The finding in lines of at most `width` columns."""
+    color = COLORS[kind(finding)]
+    lines = hang(styled((f"  {kind(finding)}[{finding.code}]", color), ": "), styled((finding.title, "bold")),
+                 width=width, indent=None if width >= 60 else 4)  # fmt: skip
+    lines += hang(styled(("    --> ", "cyan")), styled(where(finding)), width=width)
+    lines += evidence_lines(finding.evidence, width=width)
+    lines += point("why", finding.why, "bold", width=width)
+    for remedy in finding.remedies:
+        lines += point(fix_label(remedy), remedy.text, "bold green", width=width)
+        if remedy.changes:
+            settings = "  ".join(f"--set {setting(name, value)}" for name, value in remedy.changes.items())
+            lines += hang(styled(EDGE, "  "), styled((settings, "cyan")), width=width)
+    lines += point(finding.standing, STANDINGS[finding.standing], "bold", width=width)
+    for rival in finding.excluded:
+        lines += point("excluded", f"{rival.cause}: {rival.test}", "bold", width=width)
+    return lines
+
+
+def setting(name: str, value: object) -> str:
+    """`clip_norm=1.0`, as the command line takes it."""
+    text = value if isinstance(value, str) else json.dumps(value)
+    return f"{name}='{text}'" if any(c in text for c in " {}[]\"'") else f"{name}={text}"
+
+
+def point(label: str, body: str, style: str, *, width: int) -> list[Text]:
+    """`= why: because ...`, broken below its own text."""
+    head = styled(EDGE, ("= ", "cyan"), (f"{label}: ", style))
+    return hang(head, styled(body), width=width, indent=None if width >= 60 else len(EDGE) + 4) if body else []
+
+
+def evidence_lines(evidence: tuple[Evidence, ...], *, width: int) -> list[Text]:
+    """The evidence in aligned columns between two empty edges; one column where the width does not allow three."""
+    edge = styled(EDGE, ("| ", "cyan"))
+    room = width - edge.cell_len
+    rows = [(styled(e.what), styled((e.value, "bold")), f"(limit {e.limit})" if e.limit else "") for e in evidence]
+    what = max((w.cell_len for w, _, _ in rows), default=0)
+    value = max((v.cell_len for _, v, limit in rows if limit), default=0)
+    lines = []
+    for name, amount, limit in rows:
+        beside = Text.assemble(name, " " * (what - name.cell_len + 2), amount)
+        if limit:
+            beside.append(" " * (value - amount.cell_len + 2)).append_text(styled((limit, "dim")))
+        stacked = Text.assemble(name, ": ", amount, (f"  {limit}" if limit else "", "dim"))
+        lines += [beside] if beside.cell_len <= room else wrapped(stacked, room)
+    empty = Text.assemble(edge)
+    return [empty, *(Text.assemble(edge, line) for line in lines), empty.copy()] if lines else [empty]

@@ -1,0 +1,374 @@
+"""Every optimizer through the same cases; the reference is torch.optim with foreach=False, its plainest form."""
+
+import copy
+import dataclasses
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from thalweg.errors import UsageError
+from thalweg.parts import optimizers
+from thalweg.parts.optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
+from thalweg.parts.optimizers.optimizer import by_device_and_dtype
+
+CASES = [
+    SGD(lr=0.1),
+    SGD(lr=0.1, weight_decay=1e-3),
+    SGD(lr=0.1, momentum=0.9),
+    SGD(lr=0.1, momentum=0.9, dampening=0.3, weight_decay=1e-3),
+    SGD(lr=0.1, momentum=0.9, nesterov=True, weight_decay=1e-4),
+    Adagrad(lr=0.01),
+    Adagrad(lr=0.01, lr_decay=1e-3, initial_accumulator_value=0.1, weight_decay=1e-3, eps=1e-6),
+    RMSprop(lr=1e-3),
+    RMSprop(lr=1e-3, alpha=0.95, momentum=0.9, weight_decay=1e-3, eps=1e-6),
+    RMSprop(lr=1e-3, centered=True),
+    RMSprop(lr=1e-3, centered=True, momentum=0.9, weight_decay=1e-3),
+    Adam(lr=1e-3),
+    Adam(lr=1e-3, betas=(0.8, 0.99), weight_decay=1e-2, eps=1e-6),
+    AdamW(lr=1e-3),
+    AdamW(lr=1e-2, weight_decay=0.1, betas=(0.95, 0.99)),
+]
+LIMITS = {torch.float64: 1e-12, torch.float32: 1e-6}  # error in norm after 1,000 steps
+every_case = pytest.mark.parametrize("optimizer", CASES, ids=repr)
+every_dtype = pytest.mark.parametrize("dtype", LIMITS, ids=str)
+
+
+def reference(optimizer: Optimizer, params: Any, **form: Any) -> torch.optim.Optimizer:
+    arguments = dataclasses.asdict(optimizer)
+    return getattr(torch.optim, type(optimizer).__name__)(params, **arguments, **(form or {"foreach": False}))
+
+
+def replay(optimizer: torch.optim.Optimizer, params: list[nn.Parameter], gradients: list[list[Tensor]]) -> list[Tensor]:
+    for step in gradients:
+        for param, gradient in zip(params, step, strict=True):
+            param.grad = None if gradient is None else gradient.to(param.dtype).to(param.device)
+        optimizer.step()
+    return [param.detach() for param in params]
+
+
+def parameters(start: list[Tensor], dtype: torch.dtype, device: str = "cpu") -> list[nn.Parameter]:
+    return [nn.Parameter(tensor.to(device, dtype, copy=True)) for tensor in start]
+
+
+@torch.no_grad()
+def replay_kernel(
+    optimizer: Optimizer, start: list[Tensor], gradients: list[list[Tensor]], dtype: torch.dtype, device: str = "cpu"
+) -> list[Tensor]:
+    own: list[Tensor] = [tensor.to(device, dtype, copy=True) for tensor in start]
+    state = optimizer.init(own)
+    for step in gradients:
+        have = [i for i, gradient in enumerate(step) if gradient is not None]
+        chosen = {name: [tensors[i] for i in have] for name, tensors in state.items()}
+        found = [step[i].to(dtype).to(device) for i in have]
+        optimizer.apply_([own[i] for i in have], found, chosen, lr=optimizer.lr)
+    return own
+
+
+def replay_rule(
+    optimizer: Optimizer, start: list[Tensor], gradients: list[list[Tensor]], dtype: torch.dtype
+) -> list[Tensor]:
+    own = [tensor.to(dtype) for tensor in start]
+    slots = [optimizer.start(tensor) for tensor in own]
+    for count, step in enumerate(gradients, start=1):
+        for i, gradient in enumerate(step):
+            update, slots[i] = optimizer.update(gradient.to(dtype), slots[i], count, own[i])
+            own[i] = own[i] + update
+    return own
+
+
+def error(found: list[Tensor], expected: list[Tensor]) -> float:
+    """The relative error of all parameters together, in norm."""
+    pairs = [(f.double().cpu(), e.double().cpu()) for f, e in zip(found, expected, strict=True)]
+    difference = sum(float(((f - e) ** 2).sum()) for f, e in pairs)
+    return (difference / sum(float((e**2).sum()) for _, e in pairs)) ** 0.5
+
+
+@every_dtype
+@every_case
+def test_rule_and_kernel_equal_torch(optimizer, dtype, recording):
+    params = parameters(recording.start, dtype)
+    expected = replay(reference(optimizer, params), params, recording.gradients)
+    assert error(expected, recording.start) > 0.05, "the reference hardly moved: nothing would be compared"
+    assert error(replay_rule(optimizer, recording.start, recording.gradients, dtype), expected) < LIMITS[dtype]
+    assert error(replay_kernel(optimizer, recording.start, recording.gradients, dtype), expected) < LIMITS[dtype]
+
+
+@every_case
+def test_build_is_torch_and_equal(optimizer, recording):
+    params = parameters(recording.start, torch.float64)
+    built = optimizer.build(iter(params))
+    assert type(built) is getattr(torch.optim, type(optimizer).__name__)
+    assert built.defaults["lr"] == optimizer.lr
+    found = replay(built, params, recording.gradients[:100])
+    params = parameters(recording.start, torch.float64)
+    assert error(found, replay(reference(optimizer, params), params, recording.gradients[:100])) < 1e-12
+
+
+@every_case
+def test_parameter_without_gradient_stays_and_does_not_count(optimizer, recording):
+    # The second parameter begins late, the third misses every third step, the fourth never has a gradient.
+    gradients = [
+        [step[0], step[1] if i >= 5 else None, step[2] if i % 3 else None, None]
+        for i, step in enumerate(recording.gradients[:60])
+    ]
+    params = parameters(recording.start, torch.float64)
+    expected = replay(reference(optimizer, params), params, gradients)
+    found = replay_kernel(optimizer, recording.start, gradients, torch.float64)
+    assert error(found, expected) < 1e-12
+    assert torch.equal(found[3], recording.start[3])
+
+
+def member_values(optimizer: Optimizer, member: int) -> dict[str, Any]:
+    """Hyper-parameters of one of several members: every number of the optimizer, varied."""
+    values: dict[str, Any] = {}
+    for name, value in dataclasses.asdict(optimizer).items():
+        if name == "betas":
+            values[name] = tuple(beta - 0.01 * member for beta in value)
+        elif isinstance(value, float) and value:
+            values[name] = value * (1 - 0.1 * member)
+    values.pop("initial_accumulator_value", None)
+    return values
+
+
+def stacked(members: list[Any], shape: tuple[int, ...]) -> Any:
+    if isinstance(members[0], dict):
+        return {name: stacked([member[name] for member in members], shape) for name in members[0]}
+    if isinstance(members[0], tuple):
+        return tuple(stacked(list(values), shape) for values in zip(*members, strict=True))
+    return torch.tensor(members, dtype=torch.float64).reshape(shape)
+
+
+@pytest.mark.parametrize("form", ["vmap", "broadcast"])
+@every_case
+def test_members_at_once_equal_members_alone(optimizer, form, recording):
+    count = 3
+    values = [member_values(optimizer, member) for member in range(count)]
+    hyper = stacked(values, (count,) if form == "vmap" else (count, 1))
+    start = torch.stack([recording.start[1] * (1 + member) for member in range(count)])
+    alone, alone_slots = list(start), [optimizer.start(tensor) for tensor in start]
+    together, slots = start, {name: torch.stack([s[name] for s in alone_slots]) for name in alone_slots[0]}
+    for step, gradients in enumerate(recording.gradients[:60], start=1):
+        gradient = torch.stack([gradients[1] * (1 + 0.5 * member) for member in range(count)])
+
+        def one(g, s, p, h, step=step):
+            return optimizer.update(g, s, step, p, h)
+
+        update, slots = (
+            torch.func.vmap(one)(gradient, slots, together, hyper)
+            if form == "vmap"
+            else one(gradient, slots, together, hyper)
+        )
+        together = together + update
+        for i in range(count):
+            update, alone_slots[i] = optimizer.update(gradient[i], alone_slots[i], step, alone[i], values[i])
+            alone[i] = alone[i] + update
+    assert error(list(together), alone) < 1e-14
+    assert error([together[0]], [together[1]]) > 0.01, "the members are the same: nothing would be compared"
+
+
+@every_case
+def test_rule_compiles_into_one_graph(optimizer, recording):
+    step = torch.tensor(3.0, dtype=torch.float64)
+    parameter, gradient = recording.start[0], recording.gradients[0][0]
+    compiled = torch.compile(optimizer.update, backend="eager", fullgraph=True)
+    found, found_slots = compiled(gradient, optimizer.start(parameter), step, parameter)
+    expected, slots = optimizer.update(gradient, optimizer.start(parameter), 3, parameter)
+    assert torch.allclose(found, expected, rtol=1e-12, atol=0)
+    assert found_slots.keys() == slots.keys()
+    torch._dynamo.reset()
+
+
+@every_case
+def test_rule_changes_none_of_its_inputs(optimizer, recording):
+    parameter, gradient, slots = recording.start[0], recording.gradients[0][0], optimizer.start(recording.start[0])
+    before = copy.deepcopy((parameter, gradient, slots))
+    _, after = optimizer.update(gradient, slots, 1, parameter)
+    assert torch.equal(parameter, before[0])
+    assert torch.equal(gradient, before[1])
+    assert all(torch.equal(slots[name], before[2][name]) for name in slots)
+    assert after.keys() == slots.keys()
+
+
+@every_case
+def test_kernel_leaves_the_gradients(optimizer, recording):
+    gradients = [gradient.clone() for gradient in recording.gradients[0]]
+    replay_kernel(optimizer, recording.start, [gradients] * 2, torch.float64)
+    assert all(torch.equal(g, before) for g, before in zip(gradients, recording.gradients[0], strict=True))
+
+
+@every_case
+def test_bfloat16_stays_bfloat16_and_close(optimizer, recording):
+    gradients = recording.gradients[:50]
+    expected = replay_kernel(optimizer, recording.start, gradients, torch.float64)
+    for found in (
+        replay_kernel(optimizer, recording.start, gradients, torch.bfloat16),
+        replay_rule(optimizer, recording.start, gradients, torch.bfloat16),
+    ):
+        assert {tensor.dtype for tensor in found} == {torch.bfloat16}
+        assert error(found, expected) < 0.1  # 8 bits of mantissa: .004 a step
+
+
+@every_case
+def test_state_has_torchs_names_and_shapes(optimizer, recording):
+    params = parameters(recording.start, torch.float32)
+    state = optimizer.init(params)
+    assert tuple(state) == optimizer.slots
+    torchs = reference(optimizer, params)
+    replay(torchs, params, recording.gradients[:1])
+    for i, param in enumerate(params):
+        for name, tensors in state.items():
+            if name == "step":
+                assert (tensors[i].shape, tensors[i].dtype, float(tensors[i])) == ((), torch.float32, 0.0)
+            else:
+                kept = torchs.state[param][name]
+                assert (tensors[i].shape, tensors[i].dtype) == (kept.shape, kept.dtype)
+                assert not tensors[i].requires_grad
+
+
+@every_case
+def test_state_copied_elsewhere_goes_on_bit_identical(optimizer, recording):
+    whole = replay_kernel(optimizer, recording.start, recording.gradients[:20], torch.float32)
+    own = [tensor.float() for tensor in recording.start]
+    state = optimizer.init(own)
+    with torch.no_grad():
+        for i, gradients in enumerate(recording.gradients[:20]):
+            if i == 10:  # as after loading: none of the step counts is a view of another tensor anymore
+                state = {name: [tensor.clone() for tensor in tensors] for name, tensors in state.items()}
+            optimizer.apply_(own, [g.float() for g in gradients], state, lr=optimizer.lr)
+    assert all(torch.equal(a, b) for a, b in zip(own, whole, strict=True))
+
+
+@every_case
+def test_layouts_and_dtypes_may_differ(optimizer, recording):
+    generator = torch.Generator().manual_seed(0)
+    image = torch.randn(4, 3, 5, 5, generator=generator, dtype=torch.float64)
+    start = [recording.start[0].t().contiguous().t(), image.to(memory_format=torch.channels_last), recording.start[2]]
+    gradients = [recording.gradients[0][0], image * 0.1, recording.gradients[0][2].t().contiguous().t()]
+    dtypes = [torch.float64, torch.float64, torch.float32]
+    params = [nn.Parameter(tensor.to(dtype)) for tensor, dtype in zip(start, dtypes, strict=True)]
+    own = [param.detach().clone() for param in params]
+    strides = [tensor.stride() for tensor in own]
+    torchs, state = reference(optimizer, params), optimizer.init(own)
+    for _ in range(3):
+        for param, gradient in zip(params, gradients, strict=True):
+            param.grad = gradient.to(param.dtype)
+        torchs.step()
+        with torch.no_grad():
+            optimizer.apply_(own, [param.grad for param in params], state, lr=optimizer.lr)
+    assert error(own, [param.detach() for param in params]) < 1e-7
+    assert [tensor.stride() for tensor in own] == strides
+
+
+def test_lists_are_split_by_dtype_and_stay_aligned():
+    kinds = [torch.float32, torch.bfloat16, torch.float32]
+    lists = [[torch.full((2,), float(i), dtype=kind) for i, kind in enumerate(kinds)] for _ in range(3)]
+    split = sorted([[float(t[0]) for t in tensors] for tensors in kind] for kind in by_device_and_dtype(lists))
+    assert split == [[[0.0, 2.0]] * 3, [[1.0]] * 3]
+
+
+@every_case
+def test_broken_tensors_are_refused_and_nothing_moves(optimizer, recording):
+    with pytest.raises(UsageError, match=r"gaps or overlaps.*contiguous\(\)"):
+        optimizer.init([torch.zeros(3, 8)[:, ::2]])
+    own = [tensor.clone() for tensor in recording.start[:2]]
+    state = optimizer.init(own)
+    with torch.no_grad(), pytest.raises(UsageError, match="gradient is sparse.*sparse=False"):
+        optimizer.apply_(own, [recording.gradients[0][0].to_sparse(), recording.gradients[0][1]], state, lr=0.1)
+    assert all(torch.equal(a, b) for a, b in zip(own, recording.start, strict=False))
+    assert all(float(step) == 0 for step in state.get("step", []))
+
+
+@every_case
+def test_build_takes_groups_and_picks_the_form(optimizer, recording):
+    form = "foreach" if isinstance(optimizer, RMSprop) else "fused"
+    params = parameters(recording.start, torch.float32)
+    built = optimizer.build([{"params": params[:2], "weight_decay": 0.0}, {"params": params[2:], "lr": 0.5}])
+    assert [group["lr"] for group in built.param_groups] == [optimizer.lr, 0.5]
+    assert built.param_groups[0]["weight_decay"] == 0
+    assert built.defaults[form] is True
+    assert optimizer.build(nn.Linear(2, 2).named_parameters()).defaults[form] is True
+    with_gaps = nn.Parameter(torch.zeros(3, 8)[:, ::2])
+    assert optimizer.build([with_gaps]).defaults["foreach"] is True
+
+
+@pytest.mark.parametrize("kind", [SGD, Adagrad, RMSprop, Adam, AdamW])
+def test_rate_auto_is_refused_where_a_number_is_needed(kind):
+    assert kind().lr == "auto"
+    with pytest.raises(UsageError, match=rf"{kind.__name__} has lr='auto'.*give a number"):
+        kind().build([nn.Parameter(torch.zeros(2))])
+    zero = torch.zeros(2)
+    with pytest.raises(UsageError, match="lr='auto'"):
+        kind().update(zero, kind().start(zero), 1, zero)
+    kind().update(zero, kind().start(zero), 1, zero, {"lr": 0.1})
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "message"),
+    [
+        (SGD, {"lr": 0}, r"SGD got lr=0; allowed: 'auto' or a number above 0"),
+        (SGD, {"lr": "fast"}, r"lr='fast'"),
+        (SGD, {"lr": float("nan")}, r"lr=nan"),
+        (SGD, {"lr": float("inf")}, r"lr=inf"),
+        (SGD, {"lr": True}, r"lr=True"),
+        (SGD, {"momentum": 1.0}, r"momentum=1.0; allowed: a number from 0 to below 1"),
+        (SGD, {"dampening": 1.5}, r"dampening=1.5; allowed: a number from 0 to 1"),
+        (SGD, {"nesterov": 1}, r"nesterov=1; allowed: True or False"),
+        (SGD, {"nesterov": True}, r"needs a momentum above 0"),
+        (SGD, {"nesterov": True, "momentum": 0.9, "dampening": 0.1}, r"dampening of 0"),
+        (Adagrad, {"weight_decay": -1}, r"Adagrad got weight_decay=-1; allowed: a number of at least 0"),
+        (Adagrad, {"lr_decay": -1}, r"lr_decay=-1"),
+        (Adagrad, {"initial_accumulator_value": -1}, r"initial_accumulator_value=-1"),
+        (Adagrad, {"eps": None}, r"eps=None"),
+        (RMSprop, {"alpha": 1}, r"alpha=1; allowed: a number from 0 to below 1"),
+        (RMSprop, {"eps": -1e-8}, r"eps=-1e-08"),
+        (RMSprop, {"momentum": -0.1}, r"momentum=-0.1"),
+        (RMSprop, {"centered": "yes"}, r"centered='yes'"),
+        (Adam, {"betas": 0.9}, r"betas=0.9; allowed: a tuple of two numbers, each from 0 to below 1"),
+        (Adam, {"betas": (0.9, 1.0)}, r"betas=\(0.9, 1.0\)"),
+        (AdamW, {"eps": -1}, r"AdamW got eps=-1"),
+    ],
+)
+def test_wrong_values_are_named(kind, values, message):
+    with pytest.raises(UsageError, match=message):
+        kind(**values)
+
+
+def test_names_of_the_family():
+    assert set(optimizers.__all__) == {type(case).__name__ for case in CASES}
+    for name in optimizers.__all__:
+        assert issubclass(getattr(optimizers, name), Optimizer)
+        ours = {field.name for field in dataclasses.fields(getattr(optimizers, name))}
+        torchs = getattr(torch.optim, name).__init__.__annotations__
+        assert ours <= torchs.keys()
+
+
+def test_defaults_are_torchs():
+    for name in optimizers.__all__:
+        torchs = getattr(torch.optim, name)([nn.Parameter(torch.zeros(1))]).defaults
+        ours = dataclasses.asdict(getattr(optimizers, name)())
+        assert {key: value for key, value in ours.items() if key != "lr"} == {
+            key: torchs[key] for key in ours.keys() - {"lr"}
+        }
+
+
+def test_import_and_specs_need_no_torch():
+    program = (
+        "import sys; from thalweg.parts import optimizers, schedules\n"
+        "for name in optimizers.__all__: getattr(optimizers, name)(lr=0.1)\n"
+        "for name in schedules.__all__: getattr(schedules, name)().factor(0, 10)\n"
+        "assert 'torch' not in sys.modules and 'numpy' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@every_case
+def test_kernel_equals_torch_on_cuda(optimizer, recording):
+    gradients = recording.gradients[:100]
+    params = parameters(recording.start, torch.float64, "cuda")
+    expected = replay(reference(optimizer, params), params, gradients)
+    assert error(replay_kernel(optimizer, recording.start, gradients, torch.float64, "cuda"), expected) < 1e-12
