@@ -1,4 +1,4 @@
-"""From what the user gave as a model to a network of our own: built or copied, lazy layers materialized, on a device."""
+"""From what the user gave as a model to a network of our own: built or copied, tried on two rows, on a device."""
 
 import inspect
 from collections.abc import Callable

@@ -11,7 +11,7 @@ from thalweg.findings import Finding
 
 @dataclass(frozen=True, slots=True)
 class RunStarted:
-    """A run begins. `model`, `data` and `device` are short texts: `"CNN 28.9k params"`, `"1,150/288 rows, 359 sealed"`."""
+    """A run begins. `model` and `data` are short texts: `"CNN 28.9k params"`, `"1,150/288 rows, 359 sealed"`."""
 
     run: str
     model: str

@@ -18,7 +18,7 @@ from thalweg.events import Listener
 from thalweg.names import new_run_folder
 from thalweg.parts.metrics import metric
 from thalweg.plan import Plan
-from thalweg.recipe import Decision, resolve
+from thalweg.recipe import Decision
 from thalweg.run import Run
 from thalweg.session import Session, run_check
 from thalweg.setup import Setup, choose_device, set_up
@@ -35,14 +35,14 @@ class Experiment:
     Args:
         model: an `nn.Module`, which is copied and never trained in place; or a function that builds one, with an
             optional argument `spec` (`spec.inputs`: shapes of a row after preprocessing, `spec.outputs`).
-        train: `(x, y)` of tensors or arrays, a DataFrame or the path of a CSV file (with `target`), a map-style Dataset.
+        train: `(x, y)` of tensors or arrays; a DataFrame or the path of a CSV file, with `target`; a map-style Dataset.
         validation: rows to tune on: data like `train`, or a share of the rows; by default 15 % are split off.
         test: rows to measure on once: data like `train`, a share, or False for none; by default 20 % are split off.
             They are sealed at once: only `evaluate` opens them, and the openings are counted.
         loss: a name ("cross_entropy", "binary_cross_entropy" on logits, "nll", "mse", "mae", "huber"), one of torch's
             losses, or a function `(output, target) -> scalar`.
-        metrics: names ("accuracy", "balanced_accuracy", "f1", "auc", "average_precision", "r2", "rmse", ...) or functions
-            `(output, target) -> float` (more is better), shown for the validation rows each epoch.
+        metrics: names ("accuracy", "balanced_accuracy", "f1", "auc", "average_precision", "r2", "rmse", ...) or
+            functions `(output, target) -> float` (more is better), shown for the validation rows each epoch.
         task: "binary", "multiclass" or "regression", where loss and target leave it open.
         target: name of the target column of a table.
         groups: name of a column, or one value per row: rows of a group stay together in a split.

@@ -4,23 +4,23 @@ The rate is not decided here: `thalweg.probes.rate_race` measures it. Figures be
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor, nn
 
 from thalweg.data.rows import AnyRows, Rows, head, tensors_of
 from thalweg.data.task import Task
-from thalweg.plan import Plan
 from thalweg.parts.optimizers import AdamW
 from thalweg.parts.schedules import WarmupCosine
+from thalweg.plan import Plan
 
 STEPS = 2500  # of a training, where the epochs' limits allow
 EPOCHS = (15, 60)
 BATCH = (16, 256)
 BATCHES_PER_EPOCH = 32
 CLIPPED = (nn.RNNBase, nn.RNNCellBase, nn.MultiheadAttention)
-IMBALANCE = 0.5  # a class with less than this share of its even share makes accuracy a poor guide
 
 
 @dataclass(frozen=True)
@@ -47,17 +47,20 @@ def resolve(
         seed: the experiment's.
     """
     batch_size = plan.batch_size if isinstance(plan.batch_size, int) else batch_size_for(len(rows))
-    choices = {
-        "optimizer": lambda: (AdamW(weight_decay=0.01), "adapts the rate per weight; needs the least tuning at short budgets"),
-        "batch_size": lambda: (batch_size, f"about {BATCHES_PER_EPOCH} batches per epoch of {len(rows):,} rows, {BATCH[0]} to {BATCH[1]}"),
+    choices: dict[str, Callable[[], tuple[Any, str]]] = {
+        "optimizer": lambda: (AdamW(weight_decay=0.01), "adapts the rate per weight; needs the least tuning"),
+        "batch_size": lambda: (
+            batch_size,
+            f"about {BATCHES_PER_EPOCH} batches an epoch, {BATCH[0]} to {BATCH[1]} rows",
+        ),
         "epochs": lambda: epochs_for(len(rows), batch_size),
-        "schedule": lambda: (WarmupCosine(), "a high rate first, then down to 0: the end of a training needs small steps (L27)"),
+        "schedule": lambda: (WarmupCosine(), "a high rate first, then down to 0 (L27)"),
         "preprocessing": lambda: preprocessing_for(rows, network, table),
         "target_scaling": lambda: target_scaling_for(rows.target, task, loss_name),
         "clip_norm": lambda: clip_norm_for(network),
-        "selection": lambda: selection_for(rows.target, task),
+        "selection": lambda: ("loss", "the smoothest measure on the validation rows"),
         "seed": lambda: (seed, "the experiment's"),
-    }  # fmt: skip
+    }
     decided = {name: choose() for name, choose in choices.items() if getattr(plan, name) == "auto"}
     decisions = [Decision(name, text(value), reason) for name, (value, reason) in decided.items()]
     return plan.replace(**{name: value for name, (value, _) in decided.items()}), decisions
@@ -131,12 +134,3 @@ def clip_norm_for(network: nn.Module) -> tuple[float | None, str]:
     if any(isinstance(m, CLIPPED) for m in network.modules()):
         return 1.0, "recurrent and attention layers have rare, very large gradients"
     return None, "nothing in the network calls for it"
-
-
-def selection_for(target: Tensor, task: Task) -> tuple[str, str]:
-    return "loss", "the smoothest measure on the validation rows"
-
-
-def decisions_text(decisions: Sequence[Decision]) -> str:
-    """One line per choice, for printing."""
-    return "\n".join(f"{d.field} = {d.value}: {d.reason}" for d in decisions)

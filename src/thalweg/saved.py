@@ -1,21 +1,180 @@
 """A run's trained model: loaded with its weights, asked for predictions, exported."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from thalweg.build import build_network, name_of, spec_of
 from thalweg.data.feeder import Feeder
-from thalweg.data.rows import AnyRows, Inputs, Rows, head, num_rows
+from thalweg.data.inputs import InputSpec
+from thalweg.data.rows import AnyRows, Inputs, Rows, num_rows, tensors_of
+from thalweg.data.task import Task
 from thalweg.errors import ModelError, StoreError, UsageError
-from thalweg.train.checkpoint import load_checkpoint
+from thalweg.parts.preprocessing.standardize import Standardize, TargetScale
+from thalweg.parts.preprocessing.table import TablePreprocessing
+from thalweg.train.checkpoint import load_checkpoint, save_checkpoint
 from thalweg.train.clone import clone, tensors
 from thalweg.train.evaluation import evaluating, join
 from thalweg.train.model import Model
 
 if TYPE_CHECKING:
+    from thalweg.experiment import Experiment
     from thalweg.run import Run
+    from thalweg.setup import Setup
+
+BATCH_ROWS = 1024
+CHECKPOINTS = "checkpoints"
+
+
+def save_preparation(folder: Path, preprocessing: nn.Module | None, scaling: TargetScale | None) -> None:
+    """Writes what was fitted on the training rows beside the weights."""
+    parts = {"inputs": preprocessing, "target": scaling}
+    state = {
+        f"{name}.{key}": value
+        for name, part in parts.items()
+        if part is not None
+        for key, value in part.state_dict().items()
+    }
+    facts = {name: None if part is None else type(part).__name__ for name, part in parts.items()}
+    save_checkpoint(folder / CHECKPOINTS, "preparation", state, facts)
+
+
+def load_preparation(folder: Path, spec: InputSpec) -> tuple[nn.Module | None, TargetScale | None]:
+    """What `save_preparation` wrote."""
+    state, facts = load_checkpoint(folder / CHECKPOINTS, "preparation")
+    preprocessing: nn.Module | None = None
+    if facts["inputs"] == "TablePreprocessing":
+        assert spec.table is not None
+        preprocessing = TablePreprocessing(spec.table)
+    elif facts["inputs"] == "Standardize":
+        preprocessing = Standardize()
+    scaling = TargetScale() if facts["target"] else None
+    for name, part in (("inputs", preprocessing), ("target", scaling)):
+        if part is not None:
+            part.load_state_dict({k.removeprefix(f"{name}."): v for k, v in state.items() if k.startswith(f"{name}.")})
+    return preprocessing, scaling
+
+
+def load_model(
+    run: "Run", experiment: "Experiment | None", setup: "Setup | None", network: nn.Module | None
+) -> nn.Module:
+    """The run's model: just trained (`setup`), or built again and given the saved weights."""
+    if setup is not None:
+        return Model(setup.network, setup.preprocessing, setup.target_scaling).eval()
+    if network is not None:
+        network = clone(network)
+    elif experiment is not None:
+        network = experiment._set_up(run.plan).network.cpu()
+    else:
+        raise UsageError(
+            f"The code of the network of {run.name} is not stored, only its weights. Open the run with "
+            "experiment.open(name), or with Run.open(path, network=...) and a module of the same architecture."
+        )
+    load_weights(run, network)
+    preprocessing, scaling = load_preparation(run.directory, InputSpec.from_json(run.store.get("inputs")))
+    return Model(network, preprocessing, scaling).eval()
+
+
+def load_weights(run: "Run", network: nn.Module) -> None:
+    """Puts the weights that the run kept into the network. Raises `StoreError` where they do not fit."""
+    folder = run.directory / CHECKPOINTS
+    if run.plan.keep == "best" and (folder / "best.json").is_file():
+        weights = load_checkpoint(folder, "best")[0]
+    else:
+        state = load_checkpoint(folder, "last")[0]
+        weights = {k.removeprefix("network."): v for k, v in state.items() if k.startswith("network.")}
+    own = tensors(network)
+    wrong = sorted(own.keys() ^ weights.keys()) + [k for k in own if k in weights and own[k].shape != weights[k].shape]
+    if wrong:
+        raise StoreError(
+            f"The weights of {run.name} do not fit {type(network).__name__}; they differ in {wrong[:6]}. "
+            "Open the run with the network it was trained with."
+        )
+    with torch.no_grad():
+        for name, value in own.items():
+            value.copy_(weights[name])
+
+
+def outputs_of(model: nn.Module, rows: AnyRows) -> tuple[Any, Tensor]:
+    """Outputs of the whole model, and the targets as the data have them, on the CPU."""
+    device = next((p.device for p in model.parameters()), torch.device("cpu"))
+    outputs, targets = [], []
+    with evaluating(model):
+        for inputs, target in Feeder(rows, batch_size=BATCH_ROWS, seed=0, shuffle=False, device=device).epoch(0):
+            outputs.append(call_model(model, inputs))
+            targets.append(target)
+    return to_cpu(join(outputs)), torch.cat(targets).cpu()
+
+
+def call_model(model: nn.Module, inputs: Inputs) -> Any:
+    return model(**inputs) if isinstance(inputs, dict) else model(*tensors_of(inputs))
+
+
+def to_cpu(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return value.cpu()
+    return {k: to_cpu(v) for k, v in value.items()} if isinstance(value, dict) else tuple(map(to_cpu, value))
+
+
+def raw_outputs(run: "Run", x: Any) -> Any:
+    inputs = InputSpec.from_json(run.store.get("inputs")).encode(x)
+    count = num_rows(inputs)
+    return outputs_of(run.model, Rows(inputs, torch.zeros(count), torch.arange(count), "test"))[0]
+
+
+def probabilities(run: "Run", x: Any) -> Tensor:
+    """`[N, classes]`. Outputs that are probabilities already are passed on."""
+    task = Task.from_json(run.store.get("task"))
+    if task.kind == "regression":
+        raise UsageError("A regression has no probabilities; run.predict(x) gives its values.")
+    output = raw_outputs(run, x)
+    if output.dim() > 1 and output.shape[1] > 1:
+        sums = output.sum(1)
+        ready = bool((output >= 0).all()) and torch.allclose(sums, torch.ones_like(sums), atol=1e-4)
+        return output if ready else output.softmax(1)
+    positive = output.reshape(-1)
+    if run.store.get("loss") is not None or not bool(((positive >= 0) & (positive <= 1)).all()):
+        positive = positive.sigmoid()  # named losses of one output take logits
+    return torch.stack([1 - positive, positive], dim=1)
+
+
+def predict(run: "Run", x: Any, threshold: float | None) -> NDArray[Any]:
+    task = Task.from_json(run.store.get("task"))
+    if task.kind == "regression":
+        return np.asarray(raw_outputs(run, x).float().numpy())
+    found = probabilities(run, x)
+    if task.kind == "binary":
+        cut = threshold if threshold is not None else run.store.get("threshold", 0.5)
+        index = (found[:, 1] >= cut).long()
+    elif threshold is not None:
+        raise UsageError(f"threshold={threshold} is for binary tasks; this one has {len(task.classes)} classes.")
+    else:
+        index = found.argmax(1)
+    return np.asarray(task.classes)[index.numpy()]
+
+
+def export(run: "Run", path: Path) -> Path:
+    """Writes the model as a torch.export program with a free number of rows."""
+    spec = InputSpec.from_json(run.store.get("inputs"))
+    example = [
+        torch.zeros(2, *shape, dtype=getattr(torch, dtype))
+        for shape, dtype in zip(spec.shapes, spec.dtypes, strict=True)
+    ]
+    model = clone(run.model).cpu().eval()
+    rows = torch.export.Dim("rows", min=1)
+    named = dict(zip(spec.names, example, strict=True)) if spec.form == "dict" else {}
+    args = () if named else tuple(example)
+    dynamic = {"inputs": tuple({0: rows} for _ in args), "named": {name: {0: rows} for name in named}}
+    try:
+        program = torch.export.export(model, args, named, dynamic_shapes=dynamic)
+    except Exception as error:
+        raise ModelError(
+            f"torch.export could not trace {type(run.network).__name__} ({type(error).__name__}: {error}). "
+            "The weights are in the run's folder as safetensors; run.model is the module itself."
+        ) from error
+    path.parent.mkdir(parents=True, exist_ok=True)
+    torch.export.save(program, path)
+    return path

@@ -129,9 +129,9 @@ def test_no_group_is_in_two_parts(sizes: list[int], seed: int) -> None:
         assert abs(len(part) - 0.2 * num_rows) <= max(sizes)
 
 
-def test_one_group_that_is_nearly_everything_is_refused() -> None:
-    with pytest.raises(DataError, match="leaves the training part empty, where 96 rows .* finer groups"):
-        split_rows(100, labels=None, validation=0.02, test=0.02, seed=0, groups=[0, 0, *[1] * 49, *[2] * 49][:52] + [1] * 48)
+def test_groups_that_cannot_fill_every_part_are_refused() -> None:
+    with pytest.raises(DataError, match=r"leaves the validation part empty, which should hold 1 row: .* finer groups"):
+        split_rows(100, labels=None, validation=0.01, test=0.2, seed=0, groups=[0] * 2 + [1] * 3 + [2] * 95)
 
 
 def test_groups_that_fit_give_exact_sizes() -> None:

@@ -83,7 +83,7 @@ def test_a_save_that_fails_leaves_the_one_before(tmp_path: Path, monkeypatch: py
         real(descriptor)
 
     monkeypatch.setattr(checkpoint.os, "fsync", full)
-    with pytest.raises(StoreError, match="No space left.*before it is intact"):
+    with pytest.raises(StoreError, match=r"No space left.*before it is intact"):
         save_checkpoint(tmp_path, "last", TENSORS, {"step": 2})
     monkeypatch.undo()
     assert load_checkpoint(tmp_path, "last")[1] == {"step": 1}

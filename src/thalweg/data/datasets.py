@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, Subset, TensorDataset
 
-from thalweg.data.arrays import list_rows
 from thalweg.data.targets import Target, to_target
 from thalweg.errors import DataError, UsageError
 
@@ -75,7 +74,7 @@ def read_pair(dataset: Any, row: int) -> tuple[Any, Any]:
         size = f" of {len(item)}" if isinstance(item, tuple | list | dict) else ""
         raise DataError(
             f"A row of a Dataset must be a pair (x, y); row {row} of the {type(dataset).__name__} is a "
-            f"{type(item).__name__}{size}. Wrap it in a Dataset that returns pairs; x may be a tuple or dict of tensors."
+            f"{type(item).__name__}{size}. Wrap it in a Dataset of pairs; x may be a tuple or dict of tensors."
         )
     return item[0], item[1]
 

@@ -47,11 +47,11 @@ def read_source(data: Any, *, target: str | int | None = None) -> Source:
 
     Args:
         data: one of
-            `(x, y)`: tensors, numpy arrays, lists or pandas objects. x may also be a tuple or a dict of such, for models
-            called `model(*x)` or `model(**x)`. numpy's float64 and Python's floats become float32; tensors keep their
-            dtype, as do float16, uint8 and signed integers.
-            a DataFrame, or the path of a `.csv`, `.tsv` or `.txt` file (also `.gz`): columns of mixed types with missing
-            values; `target` names the column to predict. The separator is found among `,` `;` and tab.
+            `(x, y)`: tensors, numpy arrays, lists or pandas objects. x may also be a tuple or a dict of such, for
+            models called `model(*x)` or `model(**x)`. numpy's float64 and Python's floats become float32; tensors
+            keep their dtype, as do float16, uint8 and signed integers.
+            a DataFrame, or the path of a `.csv`, `.tsv` or `.txt` file (also `.gz`): columns of mixed types with
+            missing values; `target` names the column to predict. The separator is found among `,` `;` and tab.
             a `TensorDataset` of `(x, y)`, or a `Subset` of one: used as tensors.
             any Dataset with `__len__` and `__getitem__` whose rows are pairs `(x, y)`: read row by row while training;
             its targets are read once here.
@@ -135,7 +135,7 @@ def to_inputs(x: Any) -> Inputs:
             raise DataError("x is an empty tuple; it needs one tensor per argument of the model.")
         return tuple(to_tensor(value, f"input {i}") for i, value in enumerate(x))
     if isinstance(x, Dataset):
-        raise UsageError(f"x is a {type(x).__name__}. Pass the Dataset itself, whose rows are pairs (x, y), as the data.")
+        raise UsageError(f"x is a {type(x).__name__}. Pass the Dataset itself as the data; its rows are pairs (x, y).")
     return to_tensor(x, "x")
 
 

@@ -132,9 +132,7 @@ def _keys(name: str, values: Any, num_rows: int) -> Tensor:
         try:
             codes = np.unique(array, return_inverse=True)[1]
         except TypeError as error:
-            raise DataError(
-                f"{name} holds values that cannot be ordered ({error}). Give values of one kind."
-            ) from error
+            raise DataError(f"{name} holds values that have no order ({error}). Give values of one kind.") from error
     return torch.as_tensor(codes, dtype=torch.int64)
 
 
@@ -189,27 +187,21 @@ def _by_group(codes: Tensor, sizes: Sizes, generator: torch.Generator) -> tuple[
             f"{num_parts} parts need at least {num_parts} groups, as no group may be in two parts; "
             f"received {_plural(len(counts), 'group')}. Give fewer parts (validation=0 or test=0) or finer groups."
         )
-    part_of = torch.zeros(len(counts), dtype=torch.int64)
-    free = torch.randperm(len(counts), generator=generator).tolist()
-    for part in (2, 1):
-        chosen = _fill(free, counts, sizes[part])
-        part_of[chosen] = part
-        free = [group for group in free if part_of[group] == 0]
-    num_groups = torch.bincount(part_of, minlength=3).tolist()
-    return part_of[codes], "by group", f"by group ({' / '.join(f'{n:,}' for n in num_groups)} groups)"
-
-
-def _fill(free: list[int], counts: list[int], size: int) -> list[int]:
-    """Groups that hold about `size` rows: each that still fits, and one more where that comes nearer."""
-    chosen, held = [], 0
-    for group in free:
-        if held + counts[group] <= size:
-            chosen.append(group)
-            held += counts[group]
-    nearest = min(set(free) - set(chosen), key=lambda group: (counts[group], group), default=None)
-    if size and nearest is not None and (not chosen or held + counts[nearest] - size < size - held):
-        chosen.append(nearest)
-    return chosen
+    part_of = [0] * len(counts)
+    missing = list(sizes)  # rows that each part still lacks
+    for group in torch.randperm(len(counts), generator=generator).tolist():
+        fitting = [part for part in (2, 1) if counts[group] <= missing[part]]
+        part_of[group] = max(fitting, key=lambda part: missing[part], default=0)
+        missing[part_of[group]] -= counts[group]
+    for part in (2, 1):  # one group more where that comes nearer to the share, or where no group was small enough
+        free = [group for group, held in enumerate(part_of) if held == 0]
+        smallest = min(free, key=lambda group: counts[group])
+        empty = sizes[part] > 0 and part not in part_of
+        if len(free) > 1 and (empty or counts[smallest] < 2 * missing[part]):
+            part_of[smallest] = part
+    parts = torch.tensor(part_of)
+    num_groups = torch.bincount(parts, minlength=3).tolist()
+    return parts[codes], "by group", f"by group ({' / '.join(f'{n:,}' for n in num_groups)} groups)"
 
 
 def _by_time(codes: Tensor, sizes: Sizes) -> tuple[Tensor, str, str]:
@@ -225,7 +217,7 @@ def _refuse_empty(counts: list[int], sizes: Sizes, method: str) -> None:
     for name, count, size in zip(("training", "validation", "test"), counts, sizes, strict=True):
         if size and not count:
             raise DataError(
-                f"The split {method} leaves the {name} part empty, where {size:,} rows were asked for: too many rows "
+                f"The split {method} leaves the {name} part empty, which should hold {_plural(size, 'row')}: too many rows "
                 f"must stay together. Give finer {'groups' if method == 'by group' else 'times'} or other shares."
             )
 

@@ -44,18 +44,19 @@ def to_target(value: Any) -> Target:
 def frame_target(frame: "pd.DataFrame") -> Target:
     if frame.shape[1] == 1:
         return series_target(frame.iloc[:, 0])
-    refuse_missing(frame.isna().to_numpy().any(axis=1))
+    refuse_missing(frame.isna().any(axis=1).to_numpy())
     return number_target(frame.to_numpy())
 
 
 def series_target(series: "pd.Series[Any]") -> Target:
     refuse_missing(series.isna().to_numpy())
     if series.dtype.name == "category":
-        values = [plain(value) for value in series]
-        return labels([v if isinstance(v, str | int | float) else str(v) for v in values])  # dates and intervals as text
+        values = [plain(value) for value in series]  # of any type; dates and intervals are kept as text
+        return labels([value if isinstance(value, str | int | float) else str(value) for value in values])
     if series.dtype.kind in "biuf":
         # pandas' own integers and booleans, which admit missing values, name numpy's type of the same width
-        return number_target(series.to_numpy(dtype=getattr(series.dtype, "numpy_dtype", series.dtype)))
+        dtype: Any = series.dtype
+        return number_target(series.to_numpy(dtype=getattr(dtype, "numpy_dtype", dtype)))
     return number_target(series.to_numpy()) if series.dtype.kind in "mM" else object_target(series.to_numpy(object))
 
 
@@ -68,7 +69,8 @@ def number_target(array: NDArray[Any]) -> Tensor:
 def object_target(array: NDArray[np.object_]) -> Target:
     """Numbers where all values are numbers or all are booleans, labels where all are text."""
     if array.ndim != 1:
-        raise DataError(f"The target has shape {list(array.shape)} and holds {describe(array)}; pass one label per row.")
+        shape = list(array.shape)
+        raise DataError(f"The target has shape {shape} and holds {describe(array)}; pass one label per row.")
     values = [plain(value) for value in array]
     refuse_missing(np.array([value is None or value != value for value in values], dtype=bool))
     types = {type(value) for value in values}

@@ -64,7 +64,7 @@ def infer_task(target: "Target", *, loss_name: str | None, task: str | None = No
 
     | loss | target | task |
     |---|---|---|
-    | `"cross_entropy"`, `"nll"` | integers, text, booleans, categories | multiclass; binary with two outputs for two classes |
+    | `"cross_entropy"`, `"nll"` | integers, text, booleans | multiclass; for two classes binary with two outputs |
     | `"binary_cross_entropy"` (on logits) | the same, or floats 0 and 1; two values | binary with one output |
     | `"mse"`, `"mae"`, `"huber"` | numbers `[N]` or `[N, T]` | regression with T outputs |
     | None: the user's own | text, integers, booleans, floats 0 and 1 | binary or multiclass |
@@ -75,8 +75,8 @@ def infer_task(target: "Target", *, loss_name: str | None, task: str | None = No
     Args:
         target: what `to_target` made of the training data, before any split.
         loss_name: the loss, or None for a callable of the user's own.
-        task: `"binary"`, `"multiclass"` or `"regression"` where the user says so; floats that are whole numbers are then
-            taken as classes.
+        task: `"binary"`, `"multiclass"` or `"regression"` where the user says so; floats that are whole numbers are
+            then taken as classes.
 
     Raises:
         UsageError: for an unknown loss or task, or a task that the loss cannot serve.
@@ -130,13 +130,6 @@ def check_words(loss_name: str | None, task: str | None) -> None:
         )
 
 
-def is_text(target: "Target") -> bool:
-    """Whether the target holds labels that are not numbers: no loss can take them as they are."""
-    import numpy as np
-
-    return isinstance(target, np.ndarray)
-
-
 def regression_task(target: "Target", loss_name: str) -> Task:
     import torch
 
@@ -155,6 +148,8 @@ def regression_task(target: "Target", loss_name: str) -> Task:
 
 def class_column(target: "Target", loss_name: str, task: str | None) -> "Target":
     """The target as one column of labels, or the error that says why it is none."""
+    import torch
+
     if target.ndim == 2 and target.shape[1] == 1:
         target = target[:, 0]
     if target.ndim != 1:
@@ -163,9 +158,9 @@ def class_column(target: "Target", loss_name: str, task: str | None) -> "Target"
             f"The loss {loss_name!r} takes one label per row, a target of shape [N]; received {list(target.shape)}. "
             f"{one_hot}For several labels per row pass a loss of your own, such as torch.nn.BCEWithLogitsLoss()."
         )
-    if is_text(target) or not target.is_floating_point():  # type: ignore[union-attr]
+    if not isinstance(target, torch.Tensor) or not target.is_floating_point():
         return target
-    whole = bool((target == target.round()).all())  # type: ignore[union-attr]
+    whole = bool((target == target.round()).all())
     zero_one = loss_name == "binary_cross_entropy" and whole and set(find_classes(target)) <= {0.0, 1.0}
     if zero_one or (whole and task is not None):
         return target
@@ -189,12 +184,14 @@ def find_classes(target: "Target") -> tuple[Label, ...]:
 
 
 def check_negative(target: "Target", classes: tuple[Label, ...]) -> None:
+    import torch
+
     from thalweg.data.arrays import list_rows
 
     negative = [label for label in classes if not isinstance(label, str) and label < 0]
-    if not negative or is_text(target) or set(classes) == {-1, 1}:  # -1 and 1 are the classes of a margin loss
+    if not isinstance(target, torch.Tensor) or not negative or set(classes) == {-1, 1}:  # the coding of margin losses
         return
-    rows = (target < 0).nonzero()[:, 0]  # type: ignore[operator, union-attr]
+    rows = (target < 0).nonzero()[:, 0]
     raise DataError(
         f"The target has negative labels ({', '.join(map(str, negative[:3]))}) in {list_rows(rows)} (counted from 0). "
         "If they mark rows without a label, leave these rows out; if they are classes, add a constant so that the "

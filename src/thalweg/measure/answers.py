@@ -169,9 +169,10 @@ def pairing(sheet: Sheet, generator: torch.Generator) -> float | None:
 def compared(sheet: Sheet) -> int:
     """How many pairs of an output and a target a loss of differences compares: N, or N x N where it broadcasts."""
     try:
-        return math.prod(torch.broadcast_shapes(sheet.output.shape, sheet.target.shape))
+        shape = torch.broadcast_shapes(sheet.output.shape, sheet.target.shape)  # type: ignore[no-untyped-call]
     except RuntimeError:
         return sheet.output.numel()
+    return math.prod(shape)
 
 
 def batch_factor(sheet: Sheet) -> float | None:

@@ -1,6 +1,6 @@
 """The head of a network: the last operation on its outputs, and with it the values they can take at all.
 
-It is read from autograd's graph, so that `nn.Softmax`, `F.softmax` and `x.softmax(1)` are the same, whatever their names.
+It is read from autograd's graph, so that `nn.Softmax`, `F.softmax` and `x.softmax(1)` are the same.
 """
 
 from dataclasses import dataclass

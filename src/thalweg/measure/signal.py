@@ -50,8 +50,10 @@ class Signal:
     >>> _ = torch.optim.SGD(parameters, lr=0.1).step()
     >>> signal.after_update()
     >>> readings = signal.readings(0)
-    >>> [r.place for r in readings if r.name == "activation.mean"], [r.place for r in readings if r.name == "weight.rms"]
-    (['0', '1', '2'], ['0', '2'])
+    >>> [r.place for r in readings if r.name == "activation.mean"]
+    ['0', '1', '2']
+    >>> [r.place for r in readings if r.name == "weight.rms"]
+    ['0', '2']
     """
 
     def __init__(self, network: nn.Module) -> None:
@@ -172,7 +174,7 @@ class _Call:
                 self.units = alive.numel()
                 self.scalars["dead"] = alive.sign_().sum()
             if output.requires_grad:
-                output.register_hook(self.read_gradient)
+                output.register_hook(self.read_gradient)  # type: ignore[no-untyped-call]
 
     def read_gradient(self, gradient: Tensor) -> None:
         with torch._C.DisableTorchFunction():

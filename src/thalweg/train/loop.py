@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 
 from thalweg.data.feeder import Feeder
-from thalweg.data.rows import Inputs
 from thalweg.errors import StoreError
 from thalweg.events import EpochEnded, Listener, Progress
 from thalweg.measure.nonfinite import locate_nonfinite
@@ -22,7 +21,7 @@ from thalweg.train.checkpoint import load_checkpoint, save_checkpoint
 from thalweg.train.clone import clone, tensors
 from thalweg.train.evaluation import outputs_and_loss
 from thalweg.train.interrupt import Interrupt, interruptible
-from thalweg.train.losses import LossFunction, require_scalar
+from thalweg.train.losses import LossFunction
 from thalweg.train.monitor import Monitor
 from thalweg.train.noise import global_rng_kept
 from thalweg.train.step import Step
@@ -126,9 +125,9 @@ class Training:
                 break
             if clock() - self.looked > LOOK_SECONDS and not self._look(epoch):
                 return "failed"
-        if len(losses) == self.steps_per_epoch:
-            if not self._close_epoch(epoch, clock() - started, self.step - epoch * self.steps_per_epoch - skip):
-                return "failed"
+        done = self.step - epoch * self.steps_per_epoch - skip
+        if len(losses) == self.steps_per_epoch and not self._close_epoch(epoch, clock() - started, done):
+            return "failed"
         return "interrupted" if interrupt.asked and self.step < self.num_steps else "completed"
 
     def _look(self, epoch: int, *, closing: bool = False) -> bool:
@@ -298,14 +297,3 @@ class Training:
         with torch.no_grad():
             for name, value in self.best.weights.items():
                 own[name].copy_(value)
-
-
-def first_batch_loss(network: nn.Module, loss: LossFunction, batch: tuple[Inputs, Tensor]) -> Tensor:
-    """The loss of one batch in training mode on a clone, so that a loss of the wrong form is named before the first step."""
-    from thalweg.data.rows import call
-
-    copied = clone(network).train()
-    with global_rng_kept():
-        value = loss(call(copied, batch[0]), batch[1])
-    require_scalar(value)
-    return value

@@ -1,7 +1,7 @@
 """One optimizer step: forward, backward, clip, update.
 
-The update goes through the optimizer's fused kernel on lists of tensors. With gradients collected straight from
-`backward` this is as fast as flat parameter buffers (2.3 times the tutorial loop on a small MLP, both), so there are none.
+The update goes through the optimizer's fused kernel on lists of tensors. With the gradients collected straight from
+`backward` this is as fast as flat parameter buffers (both 2.3 times the tutorial loop on a small MLP): there are none.
 """
 
 from dataclasses import dataclass, replace
@@ -118,7 +118,7 @@ class Step:
         return loss
 
     def state_dict(self) -> dict[str, Tensor]:
-        """The optimizer's state, one live tensor per slot and parameter (`"exp_avg.0.weight"`); copy into it to restore."""
+        """The optimizer's live state, a tensor per slot and parameter (`exp_avg.0.weight`); copy into it to restore."""
         return {
             f"{slot}.{self.names[i]}": value
             for group in self.groups

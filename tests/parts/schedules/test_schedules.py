@@ -27,7 +27,7 @@ def ours(schedule: Schedule, num_steps: int) -> list[float]:
     return [schedule.factor(step, num_steps) for step in range(num_steps)]
 
 
-@pytest.mark.parametrize("num_steps", [10, 97, 1000])
+@pytest.mark.parametrize("num_steps", [20, 97, 1000])
 @pytest.mark.parametrize("warmup", [0.1, 0.3, 0.75])
 def test_one_cycle_equals_torch(num_steps, warmup):
     def make(optimizer):
@@ -60,11 +60,7 @@ def test_warmup_then_cosine_equals_torch(num_steps, rising):
     def make(optimizer):
         up = lr_scheduler.LinearLR(optimizer, start_factor=1 / (rising + 1), total_iters=rising)
         down = lr_scheduler.CosineAnnealingLR(optimizer, T_max=num_steps - rising)
-        return (
-            lr_scheduler.ChainedScheduler([up])
-            if rising == num_steps
-            else lr_scheduler.SequentialLR(optimizer, [up, down], [rising])
-        )
+        return lr_scheduler.SequentialLR(optimizer, [up, down], [rising])
 
     assert ours(WarmupCosine(warmup=0.1), num_steps) == pytest.approx(torchs(make, num_steps), rel=1e-9)
 

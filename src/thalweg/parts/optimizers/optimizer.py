@@ -3,7 +3,8 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, Literal
 
 from thalweg.errors import UsageError
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
 Slots = dict[str, "Tensor"]  # what an optimizer keeps for one parameter, by torch's names: "exp_avg", "exp_avg_sq"
 State = dict[str, "list[Tensor]"]  # slot -> one tensor per parameter, and their step counts under "step"
-
+KIND = attrgetter("is_cpu", "dtype")  # half the time of torch's grouping, which looks at the device itself
 SPARSE = (
     "A gradient is sparse, as an Embedding or EmbeddingBag with sparse=True makes it, and {} takes dense ones only. "
     "Build that layer with sparse=False, or keep your own loop with torch.optim.SparseAdam."
@@ -38,8 +39,6 @@ class Optimizer(ABC):
 
     lr: float | Literal["auto"] = "auto"
     weight_decay: float = 0.0
-
-    has_fused_build: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         self._check("lr", self.lr == "auto" or (in_range(self.lr, 0) and self.lr != 0), "'auto' or a number above 0")
@@ -87,7 +86,11 @@ class Optimizer(ABC):
         slots: "list[list[Tensor]]",
         lr: float,
     ) -> None:
-        """The rule in place on tensors of one kind; `slots` in the order of the names, steps already counted."""
+        """The rule in place, on tensors of one device and dtype; `slots` in the order of the names, steps counted."""
+
+    def _fuses(self, parameter: "Tensor") -> bool:
+        """Whether torch's fused kernel updates it rightly: real, on a CPU or CUDA device, without gaps in memory."""
+        return has_no_gaps(parameter) and parameter.is_floating_point() and parameter.device.type in ("cpu", "cuda")
 
     def _values(self, hyper: Mapping[str, Any] | None) -> dict[str, Any]:
         values = {f.name: getattr(self, f.name) for f in fields(self)} | dict(hyper or {})
@@ -110,12 +113,9 @@ class Optimizer(ABC):
         Raises:
             UsageError: for a parameter with gaps or overlaps in memory.
         """
-        import torch
-
         starts = [self.start(parameter) for parameter in parameters]
         for parameter in parameters:
-            # A copy that preserves strides has the same ones only where memory has neither gaps nor overlaps.
-            if torch.empty_like(parameter).stride() != parameter.stride():
+            if not has_no_gaps(parameter):
                 raise UsageError(GAPS.format(tuple(parameter.shape), parameter.stride(), type(self).__name__))
         state = {name: [start[name] for start in starts] for name in self.slots if name != "step"}
         if "step" in self.slots:
@@ -140,7 +140,7 @@ class Optimizer(ABC):
         slots = [state[name] for name in self.slots]
         if "step" in state:
             advance_(state["step"])
-        if all(parameter.is_cpu for parameter in parameters):  # the kernels of the CPU take mixed dtypes
+        if parameters[0].is_cpu and len(set(map(KIND, parameters))) == 1:
             self._kernel(parameters, gradients, slots, lr)
             return
         for kind in by_device_and_dtype([parameters, gradients, *slots]):
@@ -159,7 +159,7 @@ class Optimizer(ABC):
 
         params = list(params)
         kind = getattr(torch.optim, type(self).__name__)
-        form = "fused" if self.has_fused_build and all(map(is_fusable, tensors_of(params))) else "foreach"
+        form = "fused" if all(map(self._fuses, tensors_of(params))) else "foreach"
         built: torch.optim.Optimizer = kind(params, **self._values(None), **{form: True})
         return built
 
@@ -177,6 +177,13 @@ def is_off(value: "float | Tensor") -> bool:
 def decayed(gradient: "Tensor", parameter: "Tensor", weight_decay: "float | Tensor") -> "Tensor":
     """The gradient of the loss plus weight_decay/2 ‖θ‖²."""
     return gradient if is_off(weight_decay) else gradient + weight_decay * parameter
+
+
+def has_no_gaps(parameter: "Tensor") -> bool:
+    """Whether it fills its memory without gaps or overlaps: only then does a copy that preserves strides keep them."""
+    import torch
+
+    return torch.empty_like(parameter).stride() == parameter.stride()
 
 
 def zero_steps(parameters: "Sequence[Tensor]") -> "list[Tensor]":
@@ -240,11 +247,3 @@ def tensors_of(params: Iterable[Any]) -> "Iterator[Tensor]":
             yield from tensors_of([inner] if hasattr(inner, "shape") else inner)
         else:
             yield item[1] if isinstance(item, tuple) else item
-
-
-def is_fusable(parameter: "Tensor") -> bool:
-    """Whether torch's fused kernels update it rightly: real, on a CPU or CUDA device, without gaps in memory."""
-    import torch
-
-    whole = torch.empty_like(parameter).stride() == parameter.stride()
-    return whole and parameter.is_floating_point() and parameter.device.type in ("cpu", "cuda")

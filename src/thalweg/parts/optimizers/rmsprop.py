@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from thalweg.parts.optimizers.optimizer import Optimizer, Slots, decayed, in_range, is_off
 from thalweg.parts.optimizers.sgd import SGD
@@ -87,8 +87,6 @@ class RMSprop(Optimizer):
     momentum: float = 0.0
     centered: bool = False
 
-    has_fused_build: ClassVar[bool] = False
-
     def __post_init__(self) -> None:
         super().__post_init__()
         self._check("alpha", in_range(self.alpha, 0, 1), "a number from 0 to below 1")
@@ -111,6 +109,9 @@ class RMSprop(Optimizer):
         hyper: Mapping[str, Any] | None = None,
     ) -> "tuple[Tensor, Slots]":
         return rmsprop(gradient, slots, step, parameter, **self._values(hyper))
+
+    def _fuses(self, parameter: "Tensor") -> bool:
+        return False  # torch has no fused RMSprop
 
     def _kernel(
         self, parameters: "list[Tensor]", gradients: "list[Tensor]", slots: "list[list[Tensor]]", lr: float

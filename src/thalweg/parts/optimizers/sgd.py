@@ -33,9 +33,9 @@ def sgd(
     gradient = decayed(gradient, parameter, weight_decay)
     if is_off(momentum):
         return -lr * gradient, {}
-    # The first buffer is the gradient itself, as in torch: the buffer starts at 0 and damping from the second step on.
-    share = 1 if is_off(dampening) else 1 - dampening * (step > 1)
-    buffer = momentum * slots["momentum_buffer"] + share * gradient
+    # The first buffer is the gradient itself, as in torch: the buffer starts at 0, the damping at the second step.
+    damped = gradient if is_off(dampening) else gradient - (step > 1) * (dampening * gradient)
+    buffer = momentum * slots["momentum_buffer"] + damped
     direction = gradient + momentum * buffer if nesterov else buffer
     return -lr * direction, {"momentum_buffer": buffer}
 
@@ -109,18 +109,22 @@ class SGD(Optimizer):
     ) -> "tuple[Tensor, Slots]":
         return sgd(gradient, slots, step, parameter, **self._values(hyper))
 
+    def _fuses(self, parameter: "Tensor") -> bool:
+        return super()._fuses(parameter) and not is_half_on_cpu(parameter)
+
     def _kernel(
         self, parameters: "list[Tensor]", gradients: "list[Tensor]", slots: "list[list[Tensor]]", lr: float
     ) -> None:
+        move = self._multi_tensor if is_half_on_cpu(parameters[0]) else self._fused
         if len(slots) < 2:  # no dampening: a buffer of 0 turns into the gradient by itself
-            self._fused(parameters, gradients, slots[0] if slots else [], lr, False)
+            move(parameters, gradients, slots[0] if slots else [], lr, False)
             return
         buffers, steps = slots
         first = [step.item() == 1 for step in steps]  # synchronizes with the device
         for is_first in set(first):
             chosen = [i for i, value in enumerate(first) if value == is_first]
             parts = [[tensors[i] for i in chosen] for tensors in (parameters, gradients, buffers)]
-            self._fused(parts[0], parts[1], parts[2], lr, is_first)
+            move(parts[0], parts[1], parts[2], lr, is_first)
 
     def _fused(
         self,
@@ -144,3 +148,26 @@ class SGD(Optimizer):
             maximize=False,
             is_first_step=is_first_step,
         )
+
+    def _multi_tensor(
+        self,
+        parameters: "list[Tensor]",
+        gradients: "list[Tensor]",
+        buffers: "list[Tensor]",
+        lr: float,
+        is_first_step: bool,
+    ) -> None:
+        import torch
+
+        if self.weight_decay:
+            gradients = list(torch._foreach_add(gradients, parameters, alpha=self.weight_decay))
+        if self.momentum:
+            torch._foreach_mul_(buffers, self.momentum)
+            torch._foreach_add_(buffers, gradients, alpha=1 if is_first_step else 1 - self.dampening)
+            gradients = list(torch._foreach_add(gradients, buffers, alpha=self.momentum)) if self.nesterov else buffers
+        torch._foreach_add_(parameters, gradients, alpha=-lr)
+
+
+def is_half_on_cpu(parameter: "Tensor") -> bool:
+    """Where torch's fused SGD leaves most entries as they were (pytorch/pytorch#191763, up to 2.13 at least)."""
+    return parameter.is_cpu and parameter.itemsize == 2

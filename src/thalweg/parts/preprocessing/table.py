@@ -1,7 +1,7 @@
-"""Tables for networks: columns of mixed types as numbers on the host, then imputed, standardized and one-hot in the model.
+"""Tables for networks: mixed columns as numbers on the host, then imputed, standardized and one-hot in the model.
 
-Two steps, because text cannot enter a network: `TableEncoder` turns a DataFrame into numbers and codes, with NaN for what
-is missing; `TablePreprocessing` is the first module of the trained model and turns those into features.
+Two steps, because text cannot enter a network: `TableEncoder` turns a DataFrame into numbers and codes, with NaN for
+what is missing; `TablePreprocessing` is the first module of the trained model and turns those into features.
 """
 
 from collections import Counter
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ColumnKind = Literal["number", "boolean", "datetime", "category"]
-MAX_LEVELS = 50  # a category with more keeps the most frequent ones; the rest share a slot with missing and unseen values
+MAX_LEVELS = 50  # a category with more keeps its most frequent; the rest share a slot with missing and unseen values
 TRUTH = {"true": 1.0, "false": 0.0, "1": 1.0, "0": 0.0, "1.0": 1.0, "0.0": 0.0}
 
 
@@ -32,7 +32,7 @@ class TableColumn:
     Args:
         name: its name.
         kind: `"number"`, `"boolean"`, `"datetime"` or `"category"`.
-        levels: a category's values as text, the most frequent first (ties in alphabetical order); its code is the place.
+        levels: a category's values as text, the most frequent first (ties in alphabetical order); a code is a place.
         missing: whether a value was missing.
     """
 
@@ -87,7 +87,7 @@ class TableEncoder:
         given = {str(name): i for i, name in enumerate(frame.columns)}
         for name in self.names:
             if name not in given:
-                near = did_you_mean(name, tuple(given)).replace("Did you mean", "Is it")
+                near = did_you_mean(name, tuple(given))
                 raise DataError(
                     f"The table has no column {name!r}, which the training data had.{near} "
                     f"It needs: {', '.join(map(repr, self.names))}."
@@ -169,8 +169,7 @@ def encode_column(column: TableColumn, series: "pd.Series[Any]") -> NDArray[np.f
     if column.kind == "boolean":
         values = series.astype(object).map(lambda value: TRUTH.get(str(value).lower(), np.nan))
     elif column.kind == "datetime":
-        dates = pd.to_datetime(series, format="ISO8601" if is_text(series) else None, utc=True, errors="coerce")
-        values = (dates - pd.Timestamp(0, tz="UTC")).dt.total_seconds()
+        values = to_seconds(series)
     elif pd.api.types.is_timedelta64_dtype(series.dtype):
         values = series.dt.total_seconds()
     else:
@@ -181,10 +180,16 @@ def encode_column(column: TableColumn, series: "pd.Series[Any]") -> NDArray[np.f
     return encoded
 
 
-def is_text(series: "pd.Series[Any]") -> bool:
+def to_seconds(series: "pd.Series[Any]") -> "pd.Series[Any]":
+    """Dates, or ISO text, as seconds since 1970 in UTC; NaN for what is none."""
+    import pandas as pd
     from pandas.api import types
 
-    return types.infer_dtype(series, skipna=True) == "string"
+    if types.is_numeric_dtype(series.dtype):  # which pandas would take for nanoseconds
+        return series.astype(object).map(lambda _: np.nan)
+    text = types.infer_dtype(series, skipna=True) == "string"
+    dates = pd.to_datetime(series, format="ISO8601" if text else None, utc=True, errors="coerce")
+    return (dates - pd.Timestamp(0, tz="UTC")).dt.total_seconds()
 
 
 def refuse_other_kind(column: TableColumn, series: "pd.Series[Any]", encoded: NDArray[np.float64]) -> None:

@@ -1,0 +1,199 @@
+"""The command line. Nothing heavy is imported here, so that help comes at once; commands live in `thalweg.commands`."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from thalweg import __version__
+from thalweg.errors import ThalwegError, UsageError
+
+OK, FOUND, WRONG, INTERRUPTED = 0, 1, 2, 130
+
+DESCRIPTION = """\
+Takes a PyTorch network through the whole of being trained well: examines the
+network and the data, finds the learning rate, trains, says what is wrong with
+evidence and remedy, and measures once on a test set that stayed sealed."""
+
+EPILOG = """\
+FILE is a Python file that defines an experiment at module level:
+
+    import thalweg as tw
+    experiment = tw.Experiment(model, train=(x, y), loss="cross_entropy")
+    plan = tw.Plan(epochs=20)            # optional; else everything is automatic
+
+exit status: 0 clean; 1 findings at or above --fail-on (suspicions do not
+count), or a training that failed; 2 wrong usage, data or model; 130 Ctrl-C.
+environment: NO_COLOR, FORCE_COLOR, COLUMNS; THALWEG_DEBUG=1 shows tracebacks."""
+
+EXAMPLES = {
+    "check": "thalweg check train.py\n  thalweg check train.py --fail-on warning       # in CI",
+    "train": "thalweg train train.py\n  thalweg train train.py:small --set epochs=20\n"
+    "  thalweg train train.py --set optimizer=SGD --set optimizer.lr=0.1\n"
+    "  thalweg train train.py --format json > run.json",
+    "resume": "thalweg resume amber-fjord-12\n  thalweg resume amber-fjord-12 --set epochs=40  # go on for longer",
+    "evaluate": "thalweg evaluate amber-fjord-12",
+    "report": "thalweg report amber-fjord-12\n  thalweg report runs/amber-fjord-12 --output digits.html",
+    "runs": "thalweg runs\n  thalweg runs --format json | jq '.[].name'",
+    "explain": "thalweg explain LOSS01\n  thalweg explain                                # all rules",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a command and returns its exit status; every error on purpose is one clear message on stderr."""
+    options = parser().parse_args(arguments)
+    if not options.command:
+        parser().print_help()
+        return OK
+    try:
+        from thalweg import commands
+
+        status = int(getattr(commands, options.command)(options))
+        sys.stdout.flush()
+    except ThalwegError as error:
+        return fail(error, options)
+    except KeyboardInterrupt:
+        print("\nInterrupted; nothing was being trained.", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        # What read the output has left (`| head`). Python would complain once more when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OK
+    return status
+
+
+def fail(error: ThalwegError, options: argparse.Namespace) -> int:
+    if os.environ.get("THALWEG_DEBUG"):
+        raise error
+    from thalweg.commands import print_error
+
+    print_error(error, as_json=getattr(options, "format", "text") == "json")
+    return WRONG
+
+
+# ---------------------------------------------------------------------- arguments
+
+
+class Help(argparse.RawDescriptionHelpFormatter):
+    """Keeps examples as they are written, and lines short."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=26, width=80)
+
+
+class Parser(argparse.ArgumentParser):
+    """Says where help is, after what was wrong."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(WRONG, f"{self.prog}: {message}\n`{self.prog} --help` shows how it is used.\n")
+
+
+def parser() -> argparse.ArgumentParser:
+    whole = Parser(prog="thalweg", description=DESCRIPTION, epilog=EPILOG, formatter_class=Help)
+    whole.add_argument("--version", action="version", version=f"thalweg {__version__}")
+    commands = whole.add_subparsers(dest="command", metavar="COMMAND", title="commands", parser_class=Parser)
+
+    check = add(commands, "check", "examine network, data, loss and start, before the first step", file=True)
+    add_settings(check)
+    add_output(check, progress=True, fail_on=True)
+
+    train = add(commands, "train", "check, find the rate, train, measure on the sealed test set, report", file=True)
+    add_settings(train)
+    train.add_argument("--no-evaluate", action="store_true", help="leave the test set sealed")
+    add_directory(train, "folder for the run (default: the experiment's, 'runs')", default=None)
+    add_output(train, progress=True, fail_on=True)
+
+    resume = add(commands, "resume", "go on with an interrupted run, bit-identical; or train a run for longer", run=True)
+    add_settings(resume, "only epochs=N: go on to this many epochs")
+    resume.add_argument("--no-evaluate", action="store_true", help="leave the test set sealed")
+    add_directory(resume)
+    add_output(resume, progress=True, fail_on=True)
+
+    evaluate = add(commands, "evaluate", "open the seal: measures on the test set with 95 %% intervals", run=True)
+    add_directory(evaluate)
+    add_output(evaluate, progress=True)
+
+    report = add(commands, "report", "write the report of a run, one HTML file", run=True)
+    report.add_argument("--output", metavar="PATH", help="where to write it (default: report.html in the run's folder)")
+    add_directory(report)
+    add_output(report)
+
+    runs = add(commands, "runs", "list the runs of a directory")
+    add_directory(runs)
+    add_output(runs)
+
+    explain = add(commands, "explain", "print the manual page of a rule, or list all rules")
+    explain.add_argument("code", metavar="CODE", nargs="?", help="a finding's code, such as LOSS01; none lists all")
+    add_output(explain)
+    return whole
+
+
+def add(commands: Any, name: str, summary: str, *, file: bool = False, run: bool = False) -> argparse.ArgumentParser:
+    description = summary[0].upper() + summary[1:].replace("%%", "%") + "."
+    epilog = f"examples:\n  {EXAMPLES[name]}"
+    command: argparse.ArgumentParser = commands.add_parser(
+        name, help=summary, description=description, epilog=epilog, formatter_class=Help
+    )
+    if file:
+        command.add_argument("file", metavar="FILE[:NAME]", help="Python file, and which of its experiments")
+    if run:
+        command.add_argument("run", metavar="RUN", help="name of a run, or the path of its folder")
+    return command
+
+
+def add_settings(command: argparse.ArgumentParser, text: str = "") -> None:
+    command.add_argument(
+        "--set", metavar="FIELD=VALUE", action="append", default=[], dest="settings", type=setting,
+        help=text or "change a plan field, dotted for a part of it: optimizer.lr=0.1; may be repeated",
+    )  # fmt: skip
+
+
+def add_directory(command: argparse.ArgumentParser, text: str = "folder of the runs (default: runs)",
+                  default: str | None = "runs") -> None:  # fmt: skip
+    command.add_argument("--directory", metavar="PATH", default=default, help=text)
+
+
+def add_output(command: argparse.ArgumentParser, *, progress: bool = False, fail_on: bool = False) -> None:
+    what = "one document on stdout, progress on stderr" if progress else "one document on stdout"
+    command.add_argument("--format", choices=("text", "json"), default="text", help=f"json: {what}")
+    if progress:
+        command.add_argument("--quiet", action="store_true", help="no progress: findings, measures and paths only")
+    if fail_on:
+        words = ("error", "warning", "note", "never")
+        text = "exit with 1 on findings of this severity or graver (default: error)"
+        command.add_argument("--fail-on", choices=words, default="error", help=text)
+
+
+def setting(text: str) -> tuple[str, Any]:
+    """`FIELD=VALUE`; the value is read as JSON, else as a Python literal, else as text.
+
+    >>> [setting(s)[1] for s in ("a=1e-3", "a=None", "a=null", "a=(0.9, 0.99)", "a=SGD", 'a={"name": "SGD"}')]
+    [0.001, None, None, (0.9, 0.99), 'SGD', {'name': 'SGD'}]
+    """
+    import ast
+    import json
+
+    name, equals, value = text.partition("=")
+    if not equals or not name.strip():
+        raise argparse.ArgumentTypeError(f"{text!r} is no FIELD=VALUE, such as epochs=20 or optimizer.lr=0.1")
+    for read in (json.loads, ast.literal_eval):
+        try:
+            return name.strip(), read(value)
+        except (ValueError, SyntaxError):
+            pass
+    return name.strip(), value.strip()
+
+
+def settings_of(options: argparse.Namespace) -> dict[str, Any]:
+    """The `--set` values by field, a part before its fields; a field given twice is an error rather than a guess."""
+    given: dict[str, Any] = {}
+    for name, value in options.settings:
+        if name in given:
+            raise UsageError(f"--set {name} is given twice: {given[name]!r} and {value!r}. Give one.")
+        given[name] = value
+    return dict(sorted(given.items(), key=lambda item: item[0].count(".")))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,247 @@
+"""The commands of the command line: each a few lines over the public face."""
+
+import argparse
+import hashlib
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, redirect_stdout
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from thalweg.cli import FOUND, INTERRUPTED, OK, settings_of
+from thalweg.errors import ThalwegError, UsageError, did_you_mean
+from thalweg.events import StageEnded
+from thalweg.findings import Finding
+from thalweg.show.document import run_document, to_json
+from thalweg.show.findings import at_or_above
+from thalweg.show.lines import hang, styled
+from thalweg.show.printer import Printer
+from thalweg.show.terminal import Terminal, nearby, summary
+from thalweg.store import FILE, Store
+
+if TYPE_CHECKING:
+    from thalweg.evaluate.result import Result
+    from thalweg.experiment import Experiment
+    from thalweg.run import Run
+    from thalweg.source import Source
+
+# ---------------------------------------------------------------------- commands on a file
+
+
+def check(options: argparse.Namespace) -> int:
+    """`thalweg check FILE`."""
+    with speaking(options) as terminal:
+        source = load(options.file)
+        found = source.experiment.check(plan_of(source, options))
+        terminal(StageEnded("check", len(found.passed), tuple(found.facts), tuple(found.findings), found.seconds))
+        terminal.print(*summary(list(found.findings), width=terminal.out.width))
+    status = FOUND if at_or_above(found.findings, options.fail_on) else OK
+    write_document(
+        options,
+        lambda: {
+            "command": "check",
+            "passed": found.passed,
+            "not_judged": found.not_judged,
+            "facts": found.facts,
+            "findings": [finding.to_json() for finding in found.findings],
+            "seconds": found.seconds,
+            "exit_status": status,
+        },
+    )
+    return status
+
+
+def train(options: argparse.Namespace) -> int:
+    """`thalweg train FILE`: train, evaluate, report."""
+    with speaking(options) as terminal:
+        source = load(options.file)
+        plan = plan_of(source, options)
+        if options.directory:
+            source.experiment.directory = Path(options.directory)
+        run = source.experiment.train(plan, listeners=(terminal,))
+        conclude(run, source.experiment, terminal, evaluate_too=not options.no_evaluate)
+    return finish(run, options)
+
+
+# ---------------------------------------------------------------------- commands on a run
+
+
+def resume(options: argparse.Namespace) -> int:
+    """`thalweg resume RUN`: from the last checkpoint to the end, then as `train`."""
+    settings = settings_of(options)
+    if other := [name for name in settings if name != "epochs"]:
+        raise UsageError(
+            f"A resumed run keeps its plan; --set {other[0]} cannot change it. Only epochs=N can be set, to go on for "
+            "longer. Train a new run with the other value: thalweg train FILE --set ..."
+        )
+    with speaking(options) as terminal:
+        run, experiment = reopen(options)
+        run = experiment.resume(run, epochs=settings.get("epochs"), listeners=(terminal,))
+        conclude(run, experiment, terminal, evaluate_too=not options.no_evaluate)
+    return finish(run, options)
+
+
+def evaluate(options: argparse.Namespace) -> int:
+    """`thalweg evaluate RUN`."""
+    with speaking(options) as terminal:
+        run, experiment = reopen(options)
+        show_result(experiment.evaluate(run), run, terminal)
+        terminal.saved("report", str(run.report()))
+    write_document(options, lambda: {"command": "evaluate", **run_document(run.directory), "exit_status": OK})
+    return OK
+
+
+def report(options: argparse.Namespace) -> int:
+    """`thalweg report RUN`."""
+    from thalweg.show.report import write_report
+
+    folder = folder_of(options)
+    path = Path(options.output) if options.output else folder / "report.html"
+    write_report(folder, path)
+    if options.format == "text":
+        sys.stdout.write(f"{nearby(str(path))}\n")
+    write_document(options, lambda: {"command": "report", "run": folder.name, "report": str(path)})
+    return OK
+
+
+def runs(options: argparse.Namespace) -> int:
+    """`thalweg runs`."""
+    from thalweg.show.runs import list_runs, runs_table
+
+    lines = list_runs(Path(options.directory))
+    write_document(options, lambda: [line.to_json() for line in lines])
+    if options.format == "text":
+        printer = Printer(sys.stdout)
+        none = f"  No runs in {options.directory}. `thalweg train FILE` makes one; --directory looks elsewhere."
+        printer.print(runs_table(lines, width=printer.width) if lines else hang(styled("  "), styled(none.strip()), width=printer.width))
+    return OK
+
+
+def explain(options: argparse.Namespace) -> int:
+    """`thalweg explain [CODE]`."""
+    from thalweg.rules import all_rules, page, rule
+    from thalweg.show.manual import print_page, rule_list
+
+    printer = Printer(sys.stdout)
+    if options.code is None:
+        rules = [(each.code, each.name) for each in all_rules()]
+        write_document(options, lambda: [{"code": code, "name": name} for code, name in rules])
+        if options.format == "text":
+            printer.print(rule_list(rules, width=printer.width))
+        return OK
+    found = rule(options.code)
+    write_document(options, lambda: {"code": found.code, "name": found.name, "page": found.page})
+    if options.format == "text":
+        print_page(printer, page(found.code))
+    return OK
+
+
+# ---------------------------------------------------------------------- parts of commands
+
+
+@contextmanager
+def speaking(options: argparse.Namespace) -> Iterator[Terminal]:
+    """A terminal for people: on stdout, or on stderr where stdout is for one JSON document."""
+    as_json = options.format == "json"
+    terminal = Terminal(sys.stderr if as_json else sys.stdout, sys.stderr, quiet=options.quiet)
+    try:
+        with redirect_stdout(sys.stderr) if as_json else nullcontext():  # a model that prints must not break the JSON
+            yield terminal
+    finally:
+        terminal.close()
+
+
+def load(text: str) -> "Source":
+    from thalweg.source import load_source
+
+    return load_source(text)
+
+
+def plan_of(source: "Source", options: argparse.Namespace) -> Any:
+    """The file's plan, or the automatic one, with what `--set` changes."""
+    from thalweg.plan import Plan
+
+    return (source.plan or Plan()).replace(**settings_of(options))
+
+
+def conclude(run: "Run", experiment: "Experiment", terminal: Terminal, *, evaluate_too: bool) -> None:
+    """Measures a completed run on the sealed rows, and writes the report of any run."""
+    if run.status == "completed" and evaluate_too and experiment.data.test is not None:
+        show_result(experiment.evaluate(run), run, terminal)
+    terminal.saved("report", str(run.report()))
+    if run.status == "interrupted":
+        resume = f"thalweg resume {run.name}"
+        if run.directory.parent != Path("runs"):
+            resume = f"thalweg resume {nearby(str(run.directory))}"
+        terminal.print(*hang(styled("  resume  "), styled((resume, "bold")), width=terminal.out.width))
+
+
+def show_result(result: "Result", run: "Run", terminal: Terminal) -> None:
+    from thalweg.show.measures import result_lines
+
+    terminal.print(*result_lines(result, run.store.get("seal") or {}, width=terminal.out.width))
+
+
+def finish(run: "Run", options: argparse.Namespace) -> int:
+    """The exit status of a training, and its JSON document."""
+    findings: list[Finding] = run.findings
+    found = bool(at_or_above(findings, options.fail_on)) or run.status == "failed"
+    status = INTERRUPTED if run.status == "interrupted" else FOUND if found else OK
+    document = {"command": options.command, "report": str(run.directory / "report.html"), "exit_status": status}
+    write_document(options, lambda: {**document, "metrics": run.metrics, **run_document(run.directory)})
+    return status
+
+
+def folder_of(options: argparse.Namespace) -> Path:
+    """The folder of RUN: a path, or a name under `--directory`."""
+    directory = Path(options.directory)
+    for folder in (Path(options.run), directory / options.run):
+        if (folder / FILE).is_file():
+            return folder
+    known = [path.parent.name for path in directory.glob(f"*/{FILE}")]
+    raise UsageError(
+        f"There is no run {options.run!r} in {directory}.{did_you_mean(options.run, known)} "
+        "`thalweg runs` lists the runs; --directory looks in another folder."
+    )
+
+
+def reopen(options: argparse.Namespace) -> "tuple[Run, Experiment]":
+    """A run with the experiment it was started from, found again by the file it stored."""
+    folder = folder_of(options)
+    source = Store(folder / FILE).get("source") or {}
+    if not source:
+        raise UsageError(
+            f"The run {folder.name} was started from Python, not with `thalweg train FILE`, so the command line does not "
+            f"know its experiment. In Python: run = experiment.open({folder.name!r}), then "
+            f"experiment.{options.command}(run)."
+        )
+    if not Path(source["file"]).is_file():
+        raise UsageError(
+            f"The run {folder.name} was started from {source['file']}, which is gone. Put the file back, or open the run "
+            f"in Python: thalweg.Run.open({str(folder)!r}, network=...)."
+        )
+    loaded = load(f"{source['file']}:{source['name']}")
+    if hashlib.sha256(Path(source["file"]).read_bytes()).hexdigest() != source["sha256"]:
+        text = f"{nearby(source['file'])} has changed since {folder.name} was started; what follows uses it as it is now."
+        printer = Printer(sys.stderr)
+        printer.print(hang(styled(("note: ", "bold yellow")), styled(text), width=printer.width))
+    from thalweg.run import Run
+
+    return Run.open(folder, experiment=loaded.experiment), loaded.experiment
+
+
+def write_document(options: argparse.Namespace, document: Callable[[], Any]) -> None:
+    """The JSON document on stdout, where it is asked for."""
+    if options.format == "json":
+        sys.stdout.write(to_json(document()) + "\n")
+
+
+def print_error(error: ThalwegError, *, as_json: bool) -> None:
+    """One clear message on stderr; the same as a document on stdout for machines."""
+    notes = getattr(error, "__notes__", [])
+    printer = Printer(sys.stderr)
+    for k, text in enumerate([*str(error).splitlines(), *notes]):
+        printer.print(hang(styled(("error: " if k == 0 else "  ", "bold red")), styled(text), width=printer.width))
+    if as_json:
+        message = "\n".join([str(error), *notes])
+        sys.stdout.write(to_json({"error": {"kind": type(error).__name__, "message": message}}) + "\n")

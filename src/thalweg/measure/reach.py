@@ -1,0 +1,93 @@
+"""Which parameters the loss reaches, and which tensors it reaches that the network does not own."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from thalweg.data.rows import Inputs, call, tensors_of
+from thalweg.measure.untouched import untouched
+from thalweg.measure.watcher import tensors_in
+from thalweg.readings import Reading
+
+NUDGE = 0.1  # of a parameter's own size: how much it is moved to see whether the outputs depend on it
+DEPENDS = 1e-4  # relative change of the outputs that counts: float32 noise is below 1e-5
+
+
+def leaves_of(output: object) -> Iterator[Tensor]:
+    """The tensors at which the history of the outputs begins."""
+    waiting: list[Any] = [t.grad_fn for t in tensors_in(output)]
+    seen = set()
+    while waiting:
+        node = waiting.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        if hasattr(node, "variable"):
+            yield node.variable
+        waiting.extend(before for before, _ in node.next_functions)
+
+
+def foreign_leaves(network: nn.Module, inputs: Inputs) -> dict[int, Tensor]:
+    """Leaves of the outputs' history that are neither parameters of the network nor its inputs, by id."""
+    own = {id(p) for p in network.parameters()}
+    data = {t.untyped_storage().data_ptr() for t in tensors_of(inputs)}
+    leaves = leaves_of(call(network, inputs))
+    return {id(t): t for t in leaves if id(t) not in own and t.untyped_storage().data_ptr() not in data}
+
+
+def describe_foreign(network: nn.Module, inputs: Inputs) -> list[Reading]:
+    """Reading `parameter.foreign`: how many learnable numbers shape the outputs though `parameters()` does not know them.
+
+    Its note says whether they are `"kept"` between two calls (in a list, say) or made `"anew"` in each.
+    """
+    with untouched(network, training=True):
+        first = foreign_leaves(network, inputs)
+        second = foreign_leaves(network, inputs)
+    size = sum(t.numel() for t in first.values())
+    note = "kept" if first.keys() & second.keys() else "anew"
+    return [Reading("parameter.foreign", size, note=note if first else "", count=len(first))]
+
+
+def moves_outputs(network: nn.Module, inputs: Inputs, parameter: Tensor) -> float:
+    """Relative change of the outputs, in evaluation mode, when `parameter` is moved by a tenth of its size."""
+    with untouched(network), torch.no_grad():
+        before = list(tensors_in(call(network, inputs)))
+        kept = parameter.detach().clone()
+        scale = float(kept.double().square().mean().sqrt()) or 1.0
+        parameter.add_(NUDGE * scale * torch.randn(kept.shape, device=kept.device).to(kept.dtype))
+        after = list(tensors_in(call(network, inputs)))
+        parameter.copy_(kept)
+    change = max((float((a - b).abs().max()) for a, b in zip(before, after, strict=True) if a.numel()), default=0.0)
+    size = max((float(b.abs().max()) for b in before if b.numel()), default=0.0)
+    return change / max(size, 1e-12)
+
+
+def describe_reach(network: nn.Module, inputs: Inputs, gradients: Sequence[dict[str, Tensor | None]]) -> list[Reading]:
+    """Parameters by whether they get a gradient.
+
+    Readings at a parameter's name, each with the size of the parameter as `count`: `parameter.detached` (it requires a
+    gradient and got none on any batch), `parameter.zero` (its gradient was exactly zero on all); their value is the
+    relative change of the outputs when it is moved, so that 0 means that nothing depends on it. `parameter.frozen` is
+    the number of values that require no gradient, `parameter.trainable` of those that do.
+
+    Args:
+        network: the network the gradients belong to.
+        inputs: a few rows.
+        gradients: per batch the gradients by name, taken while the weights moved.
+    """
+    readings = []
+    frozen = sum(p.numel() for p in network.parameters() if not p.requires_grad)
+    trainable = sum(p.numel() for p in network.parameters() if p.requires_grad)
+    for name, parameter in network.named_parameters():
+        found = [g.get(name) for g in gradients]
+        if not parameter.requires_grad:
+            continue
+        detached = all(g is None for g in found)
+        if detached or all(g is None or not bool(g.any()) for g in found):
+            kind = "parameter.detached" if detached else "parameter.zero"
+            readings.append(Reading(kind, moves_outputs(network, inputs, parameter), name, count=parameter.numel()))
+    readings.append(Reading("parameter.frozen", frozen))
+    readings.append(Reading("parameter.trainable", trainable))
+    return readings

@@ -1,0 +1,56 @@
+"""Which steps are watched, so that watching stays within its share of the time."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from math import ceil, inf
+
+FIRST = 10  # steps 0..10 are watched, because the beginning decides much; then 20, 40, 80, ...
+
+
+class SampleSchedule:
+    """Chooses the steps to watch: 0 to 10, 20, 40, 80, ..., and in between every k-th.
+
+    k follows from measured cost: with the extra time e of a watched step, the time t of a plain one and the share s,
+    the next step n is watched as soon as all extra time, its own included, is at most s · n · t. The early steps are
+    paid back first; afterwards k = e / (s · t).
+
+    Args:
+        share: of the plain training time that watching may take, 0 to 1; 0 watches nothing.
+        clock: seconds; replaced in tests.
+
+    >>> schedule = SampleSchedule(0.01)
+    >>> [step for step in range(100) if schedule.due(step)][:12]
+    [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 20]
+    """
+
+    def __init__(self, share: float = 0.01, *, clock: Callable[[], float] = time.perf_counter) -> None:
+        self.share, self.clock = share, clock
+        self.plain = inf  # seconds of a plain step: the least mean over a stretch between two watched ones
+        self.watched = 0.0  # seconds of all watched steps together
+        self.count = 0
+        self._affordable = 0  # the step from which the next watched one is within the share
+        self._left: tuple[int, float] | None = None  # the last watched step, and when it ended
+
+    def due(self, step: int) -> bool:
+        """Whether the step with this number (steps done before it) is to be watched."""
+        if self.share <= 0:
+            return False
+        doubled = step / FIRST
+        return step <= FIRST or step >= self._affordable or (doubled.is_integer() and int(doubled).bit_count() == 1)
+
+    @contextmanager
+    def watching(self, step: int) -> Iterator[None]:
+        """Takes the time of a watched step, its synchronization included."""
+        started = self.clock()
+        if self._left and (steps := step - self._left[0] - 1) > 0:
+            self.plain = min(self.plain, (started - self._left[1]) / steps)
+        yield
+        ended = self.clock()
+        self._left = (step, ended)
+        self.watched += ended - started
+        self.count += 1
+        self._affordable = step + FIRST  # until the plain steps between two watched ones were timed
+        if self.plain < inf:
+            spent = max(0.0, self.watched - self.count * self.plain)
+            self._affordable = max(step + 1, ceil(spent * (1 + 1 / self.count) / (self.share * self.plain)))
