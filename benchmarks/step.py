@@ -1,6 +1,6 @@
 """Speed of a training step with monitors on, against the loop of the PyTorch tutorial.
 
-    python benchmarks/step.py [--rounds 9]
+    python benchmarks/step.py [--rounds 5]
 
 Same model, data, optimizer and batches of the same size, one thread, process CPU time, interleaved; the median over
 rounds of (tutorial / thalweg). Ours is the whole training: steps, monitors, validation each epoch, records on disk. The
@@ -46,9 +46,9 @@ def deep() -> nn.Module:
 
 
 CASES: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], int, int]] = {
-    "a: MLP 64-128-128-10, batch 64": (mlp, (64,), 64, 1000),
-    "b: CNN 28x28, batch 128": (cnn, (1, 28, 28), 128, 25),
-    "c: MLP 12x256, batch 256": (deep, (64,), 256, 60),
+    "a: MLP 64-128-128-10, batch 64": (mlp, (64,), 64, 2000),
+    "b: CNN 28x28, batch 128": (cnn, (1, 28, 28), 128, 100),
+    "c: MLP 12x256, batch 256": (deep, (64,), 256, 200),
 }
 
 
@@ -91,7 +91,7 @@ def cpu_seconds(function: Callable[..., None], *arguments: object) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--rounds", type=int, default=5)
     rounds = parser.parse_args().rounds
     torch.set_num_threads(1)
     print(f"torch {torch.__version__}, one thread, {rounds} rounds\n")

@@ -6,14 +6,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from thalweg.data.rows import Inputs, Rows, call, tensors_of
+from thalweg.data.task import Task
 from thalweg.errors import ModelError, ThalwegError, UsageError
 from thalweg.measure.graph import explain_forward_error
 from thalweg.train.clone import clone
 from thalweg.train.evaluation import evaluating
+from thalweg.train.losses import LossFunction, require_scalar
 from thalweg.train.noise import global_rng_kept, seed_everything
 
 ModelSource = nn.Module | Callable[..., nn.Module]
@@ -92,6 +94,32 @@ def try_forward(network: nn.Module, rows: Rows, *, seed: int) -> Any:
                     f"The lazy layers could not be materialized: {type(error).__name__}: {error}"
                 ) from error
             raise explain_forward_error(network, rows.inputs, error) from error
+
+
+def try_loss(loss: LossFunction, loss_name: str | None, output: Any, target: Tensor, task: Task) -> None:
+    """Takes the loss of two rows, so that a loss and a network that do not fit are named before the first step.
+
+    Raises:
+        ModelError: for too few outputs, or a loss that raises.
+        TrainingError: for a loss that is no scalar.
+    """
+    shape = list(output.shape) if isinstance(output, Tensor) else type(output).__name__
+    wants_classes = loss_name in ("cross_entropy", "nll") and isinstance(output, Tensor) and output.dim() > 1
+    if wants_classes and output.shape[1] < len(task.classes):
+        raise ModelError(
+            f"The network has {output.shape[1]} outputs and the labels are {len(task.classes)} classes; "
+            f"{loss_name} needs one output per class. Give the last layer {len(task.classes)} outputs."
+        )
+    try:
+        value = loss(output, target)
+    except ThalwegError:
+        raise
+    except Exception as error:
+        raise ModelError(
+            f"The loss failed on the network's outputs {shape} and the targets {list(target.shape)} of {target.dtype}: "
+            f"{type(error).__name__}: {error}. Check that the last layer has the outputs that the loss takes."
+        ) from error
+    require_scalar(value)
 
 
 def describe(network: nn.Module, name: str) -> str:

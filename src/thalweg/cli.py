@@ -21,7 +21,7 @@ FILE is a Python file that defines an experiment at module level:
 
     import thalweg as tw
     experiment = tw.Experiment(model, train=(x, y), loss="cross_entropy")
-    plan = tw.Plan(epochs=20)            # optional; else everything is automatic
+    plan = tw.Plan(epochs=20)         # optional; else everything is automatic
 
 exit status: 0 clean; 1 findings at or above --fail-on (suspicions do not
 count), or a training that failed; 2 wrong usage, data or model; 130 Ctrl-C.
@@ -57,8 +57,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("\nInterrupted; nothing was being trained.", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
-        # What read the output has left (`| head`). Python would complain once more when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        from thalweg.show.printer import silence
+
+        silence(sys.stdout)  # the reader has left (`| head`); Python would complain again when it flushes at exit
         return OK
     return status
 
@@ -104,7 +105,7 @@ def parser() -> argparse.ArgumentParser:
     add_directory(train, "folder for the run (default: the experiment's, 'runs')", default=None)
     add_output(train, progress=True, fail_on=True)
 
-    resume = add(commands, "resume", "go on with an interrupted run, bit-identical; or train a run for longer", run=True)
+    resume = add(commands, "resume", "go on with an interrupted run, bit-identical; or train one for longer", run=True)
     add_settings(resume, "only epochs=N: go on to this many epochs")
     resume.add_argument("--no-evaluate", action="store_true", help="leave the test set sealed")
     add_directory(resume)

@@ -112,8 +112,9 @@ def runs(options: argparse.Namespace) -> int:
     write_document(options, lambda: [line.to_json() for line in lines])
     if options.format == "text":
         printer = Printer(sys.stdout)
-        none = f"  No runs in {options.directory}. `thalweg train FILE` makes one; --directory looks elsewhere."
-        printer.print(runs_table(lines, width=printer.width) if lines else hang(styled("  "), styled(none.strip()), width=printer.width))
+        none = f"No runs in {options.directory}. `thalweg train FILE` makes one; --directory looks elsewhere."
+        empty = hang(styled("  "), styled(none), width=printer.width)
+        printer.print(runs_table(lines, width=printer.width) if lines else empty)
     return OK
 
 
@@ -211,18 +212,18 @@ def reopen(options: argparse.Namespace) -> "tuple[Run, Experiment]":
     source = Store(folder / FILE).get("source") or {}
     if not source:
         raise UsageError(
-            f"The run {folder.name} was started from Python, not with `thalweg train FILE`, so the command line does not "
-            f"know its experiment. In Python: run = experiment.open({folder.name!r}), then "
+            f"The run {folder.name} was started from Python, not with `thalweg train FILE`, so the command line does "
+            f"not know its experiment. In Python: run = experiment.open({folder.name!r}), then "
             f"experiment.{options.command}(run)."
         )
     if not Path(source["file"]).is_file():
         raise UsageError(
-            f"The run {folder.name} was started from {source['file']}, which is gone. Put the file back, or open the run "
-            f"in Python: thalweg.Run.open({str(folder)!r}, network=...)."
+            f"The run {folder.name} was started from {source['file']}, which is gone. Put the file back, or open the "
+            f"run in Python: thalweg.Run.open({str(folder)!r}, network=...)."
         )
     loaded = load(f"{source['file']}:{source['name']}")
     if hashlib.sha256(Path(source["file"]).read_bytes()).hexdigest() != source["sha256"]:
-        text = f"{nearby(source['file'])} has changed since {folder.name} was started; what follows uses it as it is now."
+        text = f"{nearby(source['file'])} has changed since {folder.name} was started; it is used as it is now."
         printer = Printer(sys.stderr)
         printer.print(hang(styled(("note: ", "bold yellow")), styled(text), width=printer.width))
     from thalweg.run import Run

@@ -20,6 +20,7 @@ from thalweg.parts.metrics import metric
 from thalweg.plan import Plan
 from thalweg.recipe import Decision
 from thalweg.run import Run
+from thalweg.saved import scores_of
 from thalweg.session import Session, run_check
 from thalweg.setup import Setup, choose_device, set_up
 from thalweg.store import FILE, Store
@@ -157,10 +158,17 @@ class Experiment:
         threshold = None
         if self.task.kind == "binary":
             output, target = run.outputs(self.data.validation)
-            threshold = choose_threshold(output, target)
+            threshold = choose_threshold(output, target, scores=scores_of(self.loss_name, output))
         rows = seal.open(run.name)
         output, target = run.outputs(rows)
-        result = measure(output, target, kind=self.task.kind, threshold=threshold, classes=self.task.classes)
+        result = measure(
+            output,
+            target,
+            kind=self.task.kind,
+            scores=scores_of(self.loss_name, output),
+            threshold=threshold,
+            classes=tuple(map(str, self.task.classes)),
+        )
         opened = {"digest": seal.digest, "openings": seal.count(), "rows": len(seal)}
         run.store.put({"result": result.to_json(), "seal": opened})
         return result
@@ -182,6 +190,7 @@ class Experiment:
             self.model,
             self.data,
             plan,
+            loss=self.loss,
             loss_name=self.loss_name,
             metrics=self.metrics,
             device=self.device,

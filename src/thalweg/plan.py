@@ -9,6 +9,7 @@ from typing import Any, Literal
 from thalweg.errors import UsageError, did_you_mean
 from thalweg.parts import optimizers, schedules
 from thalweg.parts.optimizers import Optimizer
+from thalweg.parts.optimizers.optimizer import in_range
 from thalweg.parts.schedules import Schedule
 
 Auto = Literal["auto"]
@@ -75,9 +76,9 @@ class Plan:
                 raise self._wrong(name, value, "'auto' or an integer of at least 1")
         if self.seed != "auto" and not (is_integer(self.seed) and 0 <= self.seed < 2**63):
             raise self._wrong("seed", self.seed, "'auto' or an integer from 0 to 2**63 - 1")
-        if self.clip_norm not in ("auto", None) and not (is_number(self.clip_norm) and self.clip_norm > 0):
+        if self.clip_norm not in ("auto", None) and not (in_range(self.clip_norm, 0) and self.clip_norm):
             raise self._wrong("clip_norm", self.clip_norm, "'auto', None (no clipping) or a number above 0")
-        if not (is_number(self.monitoring) and 0 <= self.monitoring <= 1):
+        if not (in_range(self.monitoring, 0) and self.monitoring <= 1):
             raise self._wrong("monitoring", self.monitoring, "a share of the training time from 0 to 1")
         for name in ("decay_all", "probes"):
             if not isinstance(getattr(self, name), bool):
@@ -155,12 +156,6 @@ FIELDS: tuple[str, ...] = tuple(f.name for f in fields(Plan))
 
 def is_integer(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
-
-
-def is_number(value: Any) -> bool:
-    return (
-        isinstance(value, int | float) and not isinstance(value, bool) and value == value and abs(value) < float("inf")
-    )
 
 
 def names_of(family: Any) -> tuple[str, ...]:

@@ -4,10 +4,11 @@ The rate is not decided here: `thalweg.probes.rate_race` measures it. Figures be
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from thalweg.data.rows import AnyRows, Rows, head, tensors_of
@@ -20,6 +21,7 @@ STEPS = 2500  # of a training, where the epochs' limits allow
 EPOCHS = (15, 60)
 BATCH = (16, 256)
 BATCHES_PER_EPOCH = 32
+EVEN = 2.0  # classes are even while the largest has at most this many times its even share
 CLIPPED = (nn.RNNBase, nn.RNNCellBase, nn.MultiheadAttention)
 
 
@@ -33,7 +35,15 @@ class Decision:
 
 
 def resolve(
-    plan: Plan, *, rows: AnyRows, task: Task, network: nn.Module, loss_name: str | None, table: bool, seed: int
+    plan: Plan,
+    *,
+    rows: AnyRows,
+    task: Task,
+    network: nn.Module,
+    loss_name: str | None,
+    metrics: Sequence[str],
+    table: bool,
+    seed: int,
 ) -> tuple[Plan, list[Decision]]:
     """The plan with every `"auto"` field but the rate decided, and the reasons.
 
@@ -43,6 +53,7 @@ def resolve(
         task: kind of task and classes.
         network: the network that will be trained; only its structure is read.
         loss_name: name of the loss; None for a function of the user's own.
+        metrics: names of what is measured on the validation rows.
         table: whether the inputs are an encoded table, which is always prepared.
         seed: the experiment's.
     """
@@ -58,7 +69,7 @@ def resolve(
         "preprocessing": lambda: preprocessing_for(rows, network, table),
         "target_scaling": lambda: target_scaling_for(rows.target, task, loss_name),
         "clip_norm": lambda: clip_norm_for(network),
-        "selection": lambda: ("loss", "the smoothest measure on the validation rows"),
+        "selection": lambda: selection_for(rows.target, task, metrics),
         "seed": lambda: (seed, "the experiment's"),
     }
     decided = {name: choose() for name, choose in choices.items() if getattr(plan, name) == "auto"}
@@ -74,7 +85,7 @@ def text(value: object) -> str:
 def batch_size_for(num_rows: int) -> int:
     """A power of two near rows / 32, lowered where a last batch of one row would remain (batch norm fails on it)."""
     low, high = BATCH
-    size = min(max(2 ** round(math.log2(max(num_rows / BATCHES_PER_EPOCH, 1))), low), high)
+    size: int = min(max(2 ** round(math.log2(max(num_rows / BATCHES_PER_EPOCH, 1))), low), high)
     while size > 2 and num_rows % size == 1:
         size -= 1
     return size
@@ -134,3 +145,13 @@ def clip_norm_for(network: nn.Module) -> tuple[float | None, str]:
     if any(isinstance(m, CLIPPED) for m in network.modules()):
         return 1.0, "recurrent and attention layers have rare, very large gradients"
     return None, "nothing in the network calls for it"
+
+
+def selection_for(target: Tensor, task: Task, metrics: Sequence[str]) -> tuple[str, str]:
+    """Accuracy for even classes: cross-entropy may rise while accuracy still does (L42); else the loss."""
+    if task.kind == "regression" or "accuracy" not in metrics:
+        return "loss", "the smoothest measure on the validation rows"
+    counts = torch.unique(target.long(), return_counts=True)[1]
+    if float(counts.max()) * len(counts) / float(counts.sum()) > EVEN:
+        return "loss", "the classes are uneven, and accuracy would favor the large one"
+    return "accuracy", "what is asked of a classifier; it may still rise when the loss does no more fall (L42)"

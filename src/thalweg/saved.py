@@ -1,5 +1,6 @@
 """A run's trained model: loaded with its weights, asked for predictions, exported."""
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,8 @@ from thalweg.data.inputs import InputSpec
 from thalweg.data.rows import AnyRows, Inputs, Rows, num_rows, tensors_of
 from thalweg.data.task import Task
 from thalweg.errors import ModelError, StoreError, UsageError
-from thalweg.parts.preprocessing.standardize import Standardize, TargetScale
+from thalweg.parts.metrics.forms import Scores, binary_scores, neutral
+from thalweg.parts.preprocessing.standardize import TargetScale, restore
 from thalweg.parts.preprocessing.table import TablePreprocessing
 from thalweg.train.checkpoint import load_checkpoint, save_checkpoint
 from thalweg.train.clone import clone, tensors
@@ -38,23 +40,32 @@ def save_preparation(folder: Path, preprocessing: nn.Module | None, scaling: Tar
         if part is not None
         for key, value in part.state_dict().items()
     }
-    facts = {name: None if part is None else type(part).__name__ for name, part in parts.items()}
+    form = getattr(preprocessing, "form", None)
+    facts = {
+        "inputs": "table" if isinstance(preprocessing, TablePreprocessing) else form,
+        "target": scaling is not None,
+    }
     save_checkpoint(folder / CHECKPOINTS, "preparation", state, facts)
 
 
 def load_preparation(folder: Path, spec: InputSpec) -> tuple[nn.Module | None, TargetScale | None]:
     """What `save_preparation` wrote."""
     state, facts = load_checkpoint(folder / CHECKPOINTS, "preparation")
+    own = {
+        part: {k.removeprefix(f"{part}."): v for k, v in state.items() if k.startswith(f"{part}.")}
+        for part in ("inputs", "target")
+    }
     preprocessing: nn.Module | None = None
-    if facts["inputs"] == "TablePreprocessing":
+    if facts["inputs"] == "table":
         assert spec.table is not None
         preprocessing = TablePreprocessing(spec.table)
-    elif facts["inputs"] == "Standardize":
-        preprocessing = Standardize()
-    scaling = TargetScale() if facts["target"] else None
-    for name, part in (("inputs", preprocessing), ("target", scaling)):
-        if part is not None:
-            part.load_state_dict({k.removeprefix(f"{name}."): v for k, v in state.items() if k.startswith(f"{name}.")})
+        preprocessing.load_state_dict(own["inputs"])
+    elif facts["inputs"] is not None:
+        preprocessing = restore(own["inputs"], facts["inputs"])
+    scaling = None
+    if facts["target"]:
+        scaling = TargetScale(own["target"]["mean"], own["target"]["scale"])
+        scaling.load_state_dict(own["target"])
     return preprocessing, scaling
 
 
@@ -125,35 +136,51 @@ def raw_outputs(run: "Run", x: Any) -> Any:
     return outputs_of(run.model, Rows(inputs, torch.zeros(count), torch.arange(count), "test"))[0]
 
 
+def scores_of(loss_name: str | None, output: Any) -> Scores:
+    """What a classifier's outputs hold: logits under a named loss; under the user's own what they look like."""
+    if loss_name is not None or not isinstance(output, Tensor):
+        return "logits"
+    shares = bool(((output >= 0) & (output <= 1)).all())
+    sums = output.sum(1) if output.dim() > 1 and output.shape[1] > 1 else output.new_ones(1)
+    return "probabilities" if shares and torch.allclose(sums, torch.ones_like(sums), atol=1e-4) else "logits"
+
+
+def class_outputs(run: "Run", x: Any) -> tuple[Task, Tensor, Scores]:
+    task = Task.from_json(run.store.get("task"))
+    output = raw_outputs(run, x)
+    return task, output, scores_of(run.store.get("loss"), output)
+
+
 def probabilities(run: "Run", x: Any) -> Tensor:
     """`[N, classes]`. Outputs that are probabilities already are passed on."""
-    task = Task.from_json(run.store.get("task"))
+    task, output, scores = class_outputs(run, x)
     if task.kind == "regression":
         raise UsageError("A regression has no probabilities; run.predict(x) gives its values.")
-    output = raw_outputs(run, x)
     if output.dim() > 1 and output.shape[1] > 1:
-        sums = output.sum(1)
-        ready = bool((output >= 0).all()) and torch.allclose(sums, torch.ones_like(sums), atol=1e-4)
-        return output if ready else output.softmax(1)
+        return output if scores == "probabilities" else output.softmax(1)
     positive = output.reshape(-1)
-    if run.store.get("loss") is not None or not bool(((positive >= 0) & (positive <= 1)).all()):
-        positive = positive.sigmoid()  # named losses of one output take logits
+    positive = positive if scores == "probabilities" else positive.sigmoid()
     return torch.stack([1 - positive, positive], dim=1)
 
 
 def predict(run: "Run", x: Any, threshold: float | None) -> NDArray[Any]:
-    task = Task.from_json(run.store.get("task"))
+    """Labels, or values in the target's unit."""
+    task, output, scores = class_outputs(run, x)
+    if threshold is not None and (task.kind != "binary" or not 0 < threshold < 1):
+        raise UsageError(f"threshold={threshold!r} must be a probability between 0 and 1, of a binary task.")
     if task.kind == "regression":
-        return np.asarray(raw_outputs(run, x).float().numpy())
-    found = probabilities(run, x)
-    if task.kind == "binary":
-        cut = threshold if threshold is not None else run.store.get("threshold", 0.5)
-        index = (found[:, 1] >= cut).long()
-    elif threshold is not None:
-        raise UsageError(f"threshold={threshold} is for binary tasks; this one has {len(task.classes)} classes.")
+        values: NDArray[Any] = output.float().numpy()
+        return values
+    if task.kind == "multiclass":
+        index = output.argmax(1)
     else:
-        index = found.argmax(1)
-    return np.asarray(task.classes)[index.numpy()]
+        result = run.result
+        cut = result.threshold.value if result is not None and result.threshold is not None else neutral(scores)
+        if threshold is not None:
+            cut = threshold if scores == "probabilities" else math.log(threshold / (1 - threshold))
+        index = (binary_scores(output, scores) > cut).long()
+    labels: NDArray[Any] = np.asarray(task.classes)[index.numpy()]
+    return labels
 
 
 def export(run: "Run", path: Path) -> Path:
@@ -167,7 +194,7 @@ def export(run: "Run", path: Path) -> Path:
     rows = torch.export.Dim("rows", min=1)
     named = dict(zip(spec.names, example, strict=True)) if spec.form == "dict" else {}
     args = () if named else tuple(example)
-    dynamic = {"inputs": tuple({0: rows} for _ in args), "named": {name: {0: rows} for name in named}}
+    dynamic = {"named": {name: {0: rows} for name in named}} if named else {"inputs": tuple({0: rows} for _ in args)}
     try:
         program = torch.export.export(model, args, named, dynamic_shapes=dynamic)
     except Exception as error:

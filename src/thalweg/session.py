@@ -23,6 +23,7 @@ from thalweg.plan import Plan
 from thalweg.probes.rate_race import Race, race
 from thalweg.readings import Reading
 from thalweg.recipe import Decision
+from thalweg.saved import CHECKPOINTS, save_preparation
 from thalweg.setup import Setup
 from thalweg.store import FILE, Store, Writer
 from thalweg.train.evaluation import outputs_and_loss
@@ -55,6 +56,7 @@ class Session:
     def begin(self, facts: dict[str, Any]) -> None:
         """Writes what is known before the first step, checks, and finds the rate."""
         self.store.put(facts | self._facts())
+        save_preparation(self.folder, self.setup.preprocessing, self.setup.target_scaling)
         self._emit(
             RunStarted(
                 self.folder.name,
@@ -118,7 +120,9 @@ class Session:
             "layers": [layer.to_json() for layer in layers(network, inputs)],
             "data": {"description": self.prepared.description, "columns": list(self.prepared.columns)},
             "split": self.prepared.split,
-            "task": asdict(self.prepared.task),
+            "inputs": self.prepared.spec.to_json(),
+            "task": self.prepared.task.to_json(),
+            "loss": self.loss_name,
             "environment": {
                 "thalweg": thalweg.__version__,
                 "torch": torch.__version__,
@@ -192,7 +196,7 @@ class Session:
                 train=setup.feeder(self.prepared.train, batch_size=plan.batch_size, seed=plan.seed),
                 validation=setup.held_out(self.prepared.validation, plan.batch_size),
                 metrics=setup.metrics,
-                folder=self.folder / "checkpoints",
+                folder=self.folder / CHECKPOINTS,
                 writer=Writer(self.store),
                 listeners=self.listeners,
             )
@@ -211,7 +215,7 @@ class Session:
             low, high = (None, None) if spread is None else (value - spread, value + spread)
             readings.append(Reading(f"fit.{name}_loss", value, step=step, low=low, high=high, count=len(target)))
             for metric in self.setup.metrics:
-                measured = metric.function(output, target)
+                measured = metric(output, target)
                 readings.append(Reading(f"fit.{name}_{metric.name}", measured, step=step, count=len(target)))
         return readings
 

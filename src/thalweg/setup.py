@@ -1,13 +1,13 @@
 """From data, model and plan to what the loop takes: preprocessing fitted, network built, batches, metrics."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from thalweg.build import ModelSource, build_network, spec_of, try_forward
+from thalweg.build import ModelSource, build_network, spec_of, try_forward, try_loss
 from thalweg.data.feeder import Feeder
 from thalweg.data.prepare import Prepared
 from thalweg.data.rows import AnyRows, Rows, head
@@ -16,6 +16,7 @@ from thalweg.parts.preprocessing.standardize import Standardize, TargetScale
 from thalweg.parts.preprocessing.table import TablePreprocessing
 from thalweg.plan import Plan
 from thalweg.recipe import Decision, resolve
+from thalweg.train.losses import LossFunction
 
 M = TypeVar("M", bound=nn.Module)
 EVALUATION_ROWS = 1024  # of a validation batch at least: without gradients there is room for more
@@ -55,6 +56,7 @@ def set_up(
     prepared: Prepared,
     plan: Plan,
     *,
+    loss: LossFunction,
     loss_name: str | None,
     metrics: Sequence[str | Callable[[Any, Tensor], float]],
     device: torch.device,
@@ -69,6 +71,7 @@ def set_up(
     table = None if prepared.table is None else fit_table(prepared)
     shaped = first.inputs if table is None else table(first.inputs)  # standardizing changes no shape
     own_seed = seed if plan.seed == "auto" else plan.seed
+    chosen = [metric(name, prepared.task.kind) for name in metrics]
     spec = spec_of(shaped, prepared.task.num_outputs)
     network = build_network(model, spec, seed=int(own_seed), device=device)
     plan, decisions = resolve(
@@ -77,6 +80,7 @@ def set_up(
         task=prepared.task,
         network=network,
         loss_name=loss_name,
+        metrics=tuple(m.name for m in chosen),
         table=table is not None,
         seed=seed,
     )
@@ -85,19 +89,19 @@ def set_up(
         preprocessing = Standardize.fit(prepared.train)
     scaling = TargetScale.fit(prepared.train) if plan.target_scaling == "standardize" else None
     preprocessing, scaling = on(preprocessing, device), on(scaling, device)
-    chosen = [in_unit(metric(name, prepared.task.kind), scaling) for name in metrics]
-    setup = Setup(network, preprocessing, scaling, chosen, device, plan, decisions)
+    setup = Setup(network, preprocessing, scaling, [in_unit(m, scaling) for m in chosen], device, plan, decisions)
     inputs, target = next(iter(setup.held_out(first, 2).epoch(0)))
     # A module's lazy layers start alike in every run, as its other weights do; a builder's vary with the plan's seed.
     lazy_seed = seed if isinstance(model, nn.Module) else int(own_seed)
-    try_forward(network, Rows(inputs, target, first.ids, "train"), seed=lazy_seed)
+    output = try_forward(network, Rows(inputs, target, first.ids, "train"), seed=lazy_seed)
+    try_loss(loss, loss_name, output, target, prepared.task)
     return setup
 
 
 def fit_table(prepared: Prepared) -> TablePreprocessing:
     assert isinstance(prepared.train, Rows)
     assert prepared.table is not None
-    return TablePreprocessing.fit(prepared.train, prepared.table)
+    return TablePreprocessing(prepared.table).fit(prepared.train)
 
 
 def on(module: M | None, device: torch.device) -> M | None:
@@ -108,9 +112,7 @@ def in_unit(measure: Metric, scaling: TargetScale | None) -> Metric:
     """The measure in the target's own unit, where the network works on a scaled one."""
     if scaling is None:
         return measure
-    return Metric(
-        measure.name, lambda o, t: measure.function(scaling.inverse(o), scaling.inverse(t)), measure.higher_is_better
-    )
+    return replace(measure, function=lambda o, t: measure(scaling.inverse(o), scaling.inverse(t)))
 
 
 def choose_device(device: str) -> torch.device:

@@ -74,9 +74,11 @@ def chosen_name(file: str, found: dict[str, "Experiment"], wanted: str, module: 
     if wanted in found:
         return wanted
     if wanted:
-        received = f"{wanted} is a {type(getattr(module, wanted)).__name__}" if hasattr(module, wanted) else "no such name"
+        there = hasattr(module, wanted)
+        received = f"that is a {type(getattr(module, wanted)).__name__}" if there else "it has no such name"
         known = f" It defines: {', '.join(found)}." if found else f" Write at module level: {EXAMPLE}"
-        raise UsageError(f"{file} defines no Experiment {wanted!r} ({received}).{did_you_mean(wanted, list(found))}{known}")
+        near = did_you_mean(wanted, list(found))
+        raise UsageError(f"{file} defines no Experiment {wanted!r}: {received}.{near}{known}")
     if not found:
         raise UsageError(
             f"{file} defines no Experiment. Write one at module level, not inside a function or under "
@@ -119,6 +121,7 @@ def line_in(path: Path, error: BaseException) -> int:
 
 def failure(path: Path, error: BaseException) -> str:
     """What went wrong in the user's file, with the way to the line."""
-    own = [f for f in traceback.extract_tb(error.__traceback__) if "importlib" not in f.filename and f.filename != __file__]
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [f for f in frames if "importlib" not in f.filename and f.filename != __file__]
     way = "".join(traceback.format_list(own)).rstrip()
     return f"{path} failed while it was imported: {type(error).__name__}: {error}\n{way}"

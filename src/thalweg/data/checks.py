@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from thalweg.data.arrays import list_rows
+from thalweg.data.rows import Part
 from thalweg.errors import DataError
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def check_target(target: "Target") -> None:
     )
 
 
-def check_counts(counts: Mapping[str, Sequence[int]], classes: Sequence[object], *, given: Sequence[str]) -> list[str]:
+def check_counts(counts: Mapping[Part, Sequence[int]], classes: Sequence[object], *, given: Sequence[str]) -> list[str]:
     """What the counts of rows per part and class allow: notes worth telling, or an error.
 
     Args:
@@ -93,26 +94,27 @@ def check_counts(counts: Mapping[str, Sequence[int]], classes: Sequence[object],
     Raises:
         DataError: where training lacks a class that another part has, or a part has one class only.
     """
-    notes = []
+    notes: list[str] = []
     for part, rows in counts.items():
+        name = "training" if part == "train" else part
         lacking = [repr(c) for c, n, trained in zip(classes, rows, counts["train"], strict=True) if n and not trained]
         if lacking:
             raise DataError(
-                f"The {part} rows have {name_classes(lacking)}, of which the training rows have none. Add training "
+                f"The {name} rows have {name_classes(lacking)}, of which the training rows have none. Add training "
                 "rows of it, leave it out, or split in another way (another seed, other shares)."
             )
         present = [repr(c) for c, n in zip(classes, rows, strict=True) if n]
         if len(present) == 1 and (part != "test" or part not in given):
             raise DataError(
-                f"All {sum(rows):,} {part} rows are of the class {present[0]}, so that nothing can be "
+                f"All {sum(rows):,} {name} rows are of the class {present[0]}, so that nothing can be "
                 f"{'learned' if part == 'train' else 'measured'}. Give more rows of the others, or split in another "
                 "way (another seed, other shares)."
             )
         if len(present) == 1:
-            notes.append(f"all {part} rows are of the class {present[0]}")
+            notes.append(f"all {name} rows are of the class {present[0]}")
         absent = [repr(c) for c, n, trained in zip(classes, rows, counts["train"], strict=True) if trained and not n]
         if absent:
-            notes.append(f"the {part} rows have none of {name_classes(absent)}")
+            notes.append(f"the {name} rows have none of {name_classes(absent)}")
     return notes
 
 

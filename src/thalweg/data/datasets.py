@@ -2,10 +2,12 @@
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset, Subset, TensorDataset
 
+from thalweg.data.arrays import from_numpy
 from thalweg.data.targets import Target, to_target
 from thalweg.errors import DataError, UsageError
 
@@ -79,6 +81,22 @@ def read_pair(dataset: Any, row: int) -> tuple[Any, Any]:
     return item[0], item[1]
 
 
+def row_inputs(x: Any, row: int) -> Any:
+    """The inputs of one row as tensors; numpy's float64 and Python's floats become float32, as for whole arrays."""
+    if isinstance(x, Tensor):
+        return x
+    if isinstance(x, dict):
+        return {name: row_inputs(value, row) for name, value in x.items()}
+    if isinstance(x, tuple | list):
+        return tuple(row_inputs(value, row) for value in x)
+    if isinstance(x, np.ndarray | np.generic | int | float):
+        return from_numpy(np.asarray(x), f"The x of row {row}")
+    raise DataError(
+        f"The x of row {row} is a {type(x).__name__}, not a tensor or array. Turn it into one in the Dataset's "
+        "__getitem__, or by its transform."
+    )
+
+
 def check_map_style(dataset: object) -> None:
     """Raises `UsageError` for what can only be iterated, or has no length."""
     if not (hasattr(dataset, "__getitem__") and hasattr(dataset, "__len__")):
@@ -93,22 +111,23 @@ class GuardedDataset(Dataset[tuple[object, object]]):
 
     >>> guarded = GuardedDataset([(0.0, 1), (2.0, 0), (4.0, 1)], torch.tensor([0, 2]), part="train")
     >>> guarded[2], len(guarded)
-    ((4.0, 1), 3)
+    ((tensor(4.), 1), 3)
     >>> guarded[1]
     Traceback (most recent call last):
-    thalweg.errors.DataError: Row 1 is not one of the 2 train rows.
+    thalweg.errors.DataError: Row 1 is not one of the 2 training rows.
     """
 
     def __init__(self, dataset: Any, rows: Tensor, *, part: str) -> None:
         self._dataset = dataset
         self._allowed = torch.zeros(len(dataset), dtype=torch.bool)
         self._allowed[rows] = True
-        self._part = part
+        self._part = "training" if part == "train" else part
 
     def __getitem__(self, row: int) -> tuple[object, object]:
         if not self._allowed[row]:
             raise DataError(f"Row {row} is not one of the {int(self._allowed.sum()):,} {self._part} rows.")
-        return read_pair(self._dataset, row)
+        x, y = read_pair(self._dataset, row)
+        return row_inputs(x, row), y
 
     def __len__(self) -> int:
         return len(self._allowed)

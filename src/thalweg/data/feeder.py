@@ -35,9 +35,9 @@ class Feeder:
     >>> rows = Rows(torch.arange(5.0), torch.arange(5), torch.arange(5), "train")
     >>> feeder = Feeder(rows, batch_size=2, seed=0)
     >>> len(feeder), feeder.order(0).tolist(), feeder.order(1).tolist()
-    (3, [2, 0, 4, 1, 3], [0, 4, 1, 3, 2])
+    (3, [1, 0, 2, 3, 4], [1, 2, 4, 3, 0])
     >>> [target.tolist() for _, target in feeder.epoch(0, skip=1)]
-    [[4, 1], [3]]
+    [[2, 3], [4]]
     """
 
     def __init__(
@@ -80,7 +80,9 @@ class Feeder:
         """
         order = self.order(epoch)[skip * self.batch_size :]
         if not isinstance(self.rows, Rows):
-            for inputs, target in read_batches(self.rows, order.split(self.batch_size), seed=self.seed, epoch=epoch):
+            for inputs, target in read_batches(
+                self.rows, torch.split(order, self.batch_size), seed=self.seed, epoch=epoch
+            ):
                 yield self._prepare(inputs, target)
             return
         size = self._rows_per_gather(self.rows)
@@ -114,10 +116,10 @@ class Feeder:
 
 def split(inputs: Inputs, target: Tensor, size: int) -> Iterator[tuple[Inputs, Tensor]]:
     """Batches of `size` rows as views."""
-    targets = target.split(size)
+    targets = torch.split(target, size)
     if isinstance(inputs, Tensor):
-        return zip(inputs.split(size), targets, strict=True)
-    parts = zip(*(value.split(size) for value in tensors_of(inputs)), strict=True)
+        return zip(torch.split(inputs, size), targets, strict=True)
+    parts = zip(*(torch.split(value, size) for value in tensors_of(inputs)), strict=True)
     if isinstance(inputs, dict):
         names = tuple(inputs)
         return zip((dict(zip(names, part, strict=True)) for part in parts), targets, strict=True)

@@ -71,7 +71,8 @@ class InputSpec:
         """
         if self.table is not None:
             if isinstance(x, str | PathLike):
-                x = read_table(Path(x), target=None)
+                nameless = all(name.isdigit() for name in self.table.names)  # a file without a line of names
+                x = read_table(Path(x), target=-1 if nameless else None)
             if not is_frame(x):
                 raise UsageError(
                     f"The network was trained on a table; received a {type(x).__name__}. Pass a DataFrame or a path to "
@@ -106,6 +107,11 @@ class InputSpec:
                 "training (images from 0 to 255, not from 0 to 1, for example)."
             )
         return tensor.to(dtype)
+
+    def __str__(self) -> str:
+        """What one row is, for a message: `"tensor (float32 [3])"`."""
+        tensors = ", ".join(f"{d} {list(shape)}" for d, shape in zip(self.dtypes, self.shapes, strict=True))
+        return f"{self.form} ({tensors})"
 
     def to_json(self) -> dict[str, Any]:
         return {

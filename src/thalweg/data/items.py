@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 
+from thalweg.data.arrays import list_rows
 from thalweg.data.rows import DatasetRows, Inputs
 from thalweg.data.seeds import SAMPLE, mix
 from thalweg.errors import DataError
@@ -63,14 +64,14 @@ class SeededItems(Dataset[Any]):
                 f"`dataset[{row}]` repeats it; mend this row or leave it out."
             ) from error
 
-    def collate(self, read: tuple[list[Any], Tensor]) -> Batch:
+    def collate(self, read: Any) -> Batch:
         items, positions = read
         try:
             inputs = default_collate(items)
         except (RuntimeError, TypeError, KeyError) as error:
             raise DataError(
-                f"Rows {self.rows.ids[positions].tolist()} of the Dataset cannot be stacked into a batch: {error}. "
-                "Let every item have tensors (or arrays, or numbers) of the same shapes: crop, resize or pad them."
+                f"The Dataset's {list_rows(self.rows.ids[positions])} cannot be stacked into a batch: {error}. "
+                "Give every item tensors (or arrays, or numbers) of the same shapes: crop, resize or pad them."
             ) from error
         return tuple(inputs) if isinstance(inputs, list) else inputs, self.rows.target[positions]
 

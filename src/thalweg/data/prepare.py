@@ -9,14 +9,23 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from thalweg.data.assemble import PartSource, describe_inputs, fit_table, make_rows, read_part, take_columns
+from thalweg.data.assemble import (
+    Encoded,
+    PartOf,
+    describe_inputs,
+    encode_source,
+    fit_table,
+    make_rows,
+    read_part,
+    take_columns,
+)
 from thalweg.data.checks import check_counts
 from thalweg.data.inputs import InputSpec
 from thalweg.data.rows import AnyRows, Inputs, Part
 from thalweg.data.seal import Seal
-from thalweg.data.sources import Source, read_source
+from thalweg.data.sources import read_source
 from thalweg.data.split import Split, split_rows
-from thalweg.data.task import Task, class_codes, infer_task
+from thalweg.data.task import Task, infer_task
 from thalweg.errors import UsageError
 from thalweg.parts.preprocessing.table import TableEncoder
 
@@ -101,20 +110,24 @@ def prepare(
     whole = read_source(train, target=target)
     found = infer_task(whole.target, loss_name=loss_name, task=task)
     source, groups, time, notes = take_columns(whole, groups=groups, time=time)
-    split = split_source(source, found, shares, seed=seed, groups=groups, time=time)
-    table = fit_table(source, split.train)
-    spec = describe_inputs(source, table)
+    data = encode_source(source, found)
+    split = split_data(data, shares, seed=seed, groups=groups, time=time)
+    table = fit_table(data.inputs, split.train)
+    spec = describe_inputs(data.inputs, table)
 
-    sources: dict[Part, PartSource] = {"train": PartSource(source, split.train)}
-    for part, data, ids in (("validation", validation, split.validation), ("test", test, split.test)):
+    parts: dict[Part, PartOf] = {"train": PartOf(data, split.train)}
+    held: tuple[tuple[Part, Any, Tensor], ...] = (
+        ("validation", validation, split.validation),
+        ("test", test, split.test),
+    )
+    for part, value, ids in held:
         if shares[part] is None:
-            sources[part] = read_part(data, part, target=target, spec=spec)
+            parts[part] = read_part(value, part, target=target, spec=spec, task=found)
         elif len(ids):
-            sources[part] = PartSource(source, ids)
-    given = [part for part, share in shares.items() if share is None]
-    counts = {part: count_classes(of_part, found) for part, of_part in sources.items()} if found.classes else {}
-    notes += check_counts(counts, found.classes, given=given)
-    rows = {part: make_rows(of_part, part, spec, found) for part, of_part in sources.items()}
+            parts[part] = PartOf(data, ids)
+    summary = summarize(split, parts, found, seed)
+    summary["notes"] = notes + summary["notes"]
+    rows = {part: make_rows(of, part, spec, found) for part, of in parts.items()}
     return Prepared(
         train=rows["train"],
         validation=rows["validation"],
@@ -123,18 +136,8 @@ def prepare(
         table=table,
         columns=table.names if table else (),
         spec=spec,
-        split={
-            "method": split.method,
-            "summary": split.summary,
-            "seed": seed,
-            "given": given,
-            "rows": {part: len(part_rows) for part, part_rows in rows.items()},
-            "classes": {
-                str(label): {part: counts[part][i] for part in counts} for i, label in enumerate(found.classes)
-            },
-            "notes": notes,
-        },
-        description=describe(rows),
+        split=summary,
+        description=describe({part: len(part_rows) for part, part_rows in rows.items()}),
     )
 
 
@@ -163,34 +166,46 @@ def refuse_contradictions(
     train: Any, parts: Mapping[str, Any], shares: Mapping[str, float | None], *, groups: Any, time: Any
 ) -> None:
     for part, data in parts.items():
-        if shares[part] is None and data is train:
-            raise UsageError(f"{part} is the same object as train, so its measures would be of rows that were learned.")
-    if parts["validation"] is parts["test"] and shares["test"] is None:
-        raise UsageError("validation and test are the same object; what is chosen on it cannot be measured on it.")
+        if shares[part] is None and same_data(data, train):
+            raise UsageError(f"{part} is the same data as train: its measures would be of rows that were learned.")
+    if shares["test"] is None and same_data(parts["validation"], parts["test"]):
+        raise UsageError("validation and test are the same data: what is chosen on them cannot be measured on them.")
     if not any(shares.values()) and (groups is not None or time is not None):
         raise UsageError("groups and time decide how train is split, but no part is split from it. Leave them out.")
 
 
-def split_source(
-    source: Source, task: Task, shares: Mapping[str, float | None], *, seed: int, groups: Any, time: Any
-) -> Split:
+def same_data(one: Any, other: Any) -> bool:
+    paths = isinstance(one, str | PathLike) and isinstance(other, str | PathLike)
+    return Path(one).resolve() == Path(other).resolve() if paths else one is other
+
+
+def split_data(data: Encoded, shares: Mapping[str, float | None], *, seed: int, groups: Any, time: Any) -> Split:
     """Splits off the parts that have a share; all rows are training rows where none has."""
     if not any(shares.values()):
         empty = torch.empty(0, dtype=torch.int64)
-        return Split(torch.arange(len(source)), empty, empty, "given", "validation and test as given")
+        return Split(torch.arange(len(data)), empty, empty, "given", "validation and test as given")
     validation, test = shares["validation"] or 0.0, shares["test"] or 0.0
-    labels = class_codes(source.target, task)
     return split_rows(
-        len(source), labels=labels, validation=validation, test=test, seed=seed, groups=groups, time=time
+        len(data), labels=data.codes, validation=validation, test=test, seed=seed, groups=groups, time=time
     )
 
 
-def count_classes(of_part: PartSource, task: Task) -> list[int]:
-    """Rows of each class; of labels that are no single column, how often each occurs."""
-    codes = class_codes(of_part.source.target, task)
-    ...
+def summarize(split: Split, parts: Mapping[Part, PartOf], task: Task, seed: int) -> dict[str, Any]:
+    """The split as JSON values; raises `DataError` for a part that lacks classes it needs."""
+    codes = {part: of.data.codes[of.ids] for part, of in parts.items() if of.data.codes is not None}
+    counts = {part: torch.bincount(found, minlength=len(task.classes)).tolist() for part, found in codes.items()}
+    given = [part for part, of in parts.items() if of.given]
+    return {
+        "method": split.method,
+        "summary": split.summary,
+        "seed": seed,
+        "given": given,
+        "rows": {part: len(of.ids) for part, of in parts.items()},
+        "classes": {str(label): {part: counts[part][i] for part in counts} for i, label in enumerate(task.classes)},
+        "notes": check_counts(counts, task.classes, given=given),
+    }
 
 
-def describe(rows: Mapping[Part, AnyRows]) -> str:
-    sealed = f"{len(rows['test']):,} sealed" if "test" in rows else "no test set"
-    return f"{len(rows['train']):,}/{len(rows['validation']):,} rows, {sealed}"
+def describe(sizes: Mapping[Part, int]) -> str:
+    sealed = f"{sizes['test']:,} sealed" if "test" in sizes else "no test set"
+    return f"{sizes['train']:,}/{sizes['validation']:,} rows, {sealed}"

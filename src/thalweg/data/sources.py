@@ -20,6 +20,8 @@ from thalweg.errors import DataError, UsageError
 if TYPE_CHECKING:
     import pandas as pd
 
+SourceInputs = Union[Inputs, "pd.DataFrame", Dataset[Any]]
+
 FORMS = (
     "Pass (x, y) of tensors, arrays or lists, a DataFrame or a path to a CSV file with target=..., "
     "a TensorDataset, or a Dataset with __len__ and __getitem__ whose rows are pairs (x, y)."
@@ -35,7 +37,7 @@ class Source:
         target: numbers as a tensor, labels of text as an object array; one entry per row.
     """
 
-    inputs: Union[Inputs, "pd.DataFrame", Dataset[Any]]
+    inputs: SourceInputs
     target: Target
 
     def __len__(self) -> int:

@@ -217,8 +217,8 @@ def _refuse_empty(counts: list[int], sizes: Sizes, method: str) -> None:
     for name, count, size in zip(("training", "validation", "test"), counts, sizes, strict=True):
         if size and not count:
             raise DataError(
-                f"The split {method} leaves the {name} part empty, which should hold {_plural(size, 'row')}: too many rows "
-                f"must stay together. Give finer {'groups' if method == 'by group' else 'times'} or other shares."
+                f"The split {method} leaves the {name} part empty, which should hold {_plural(size, 'row')}: too many "
+                f"rows must stay together. Give finer {'groups' if method == 'by group' else 'times'} or other shares."
             )
 
 

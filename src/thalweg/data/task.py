@@ -268,6 +268,13 @@ def class_indices(target: "Target", task: Task) -> "Tensor":
     return indices
 
 
+def class_codes(target: "Target", task: Task) -> "Tensor | None":
+    """The class index of each row, `[N]`; None for a regression, and where a row has several labels."""
+    if target.ndim == 2 and target.shape[1] == 1:
+        target = target[:, 0]
+    return class_indices(target, task) if task.classes and target.ndim == 1 else None
+
+
 def find_numbers(target: "Tensor", task: Task) -> "tuple[Tensor, Tensor]":
     """The place of each numeric label in the classes, and where there is none."""
     import torch
@@ -277,7 +284,7 @@ def find_numbers(target: "Tensor", task: Task) -> "tuple[Tensor, Tensor]":
     whole = not target.is_floating_point() and not any(isinstance(label, float) for label in task.classes)
     values = target.to(torch.int64 if whole else torch.float64)
     classes = torch.tensor(task.classes, dtype=values.dtype, device=target.device)
-    indices = torch.searchsorted(classes, values).clamp(max=len(classes) - 1)
+    indices = torch.searchsorted(classes, values.contiguous()).clamp(max=len(classes) - 1)
     return indices, classes[indices] != values
 
 

@@ -1,0 +1,1 @@
+"""Measures on test rows with their intervals, and the threshold chosen before them."""

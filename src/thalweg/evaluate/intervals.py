@@ -1,4 +1,4 @@
-"""Closed-form 95 % intervals for proportions, means of proportions, F1 and areas under the ROC curve.
+"""Closed-form 95 % intervals for proportions, means of proportions, F1 and mean losses.
 
 Each was chosen because its simulated coverage holds where a test set is small and a network good, where the textbook's
 `p ± 1.96 se` and the bootstrap collapse: 0 errors in 50 rows is no proof of perfection.
@@ -61,7 +61,7 @@ def mean_of_proportions(successes: Sequence[float], totals: Sequence[float]) -> 
         totals: K row numbers, each at least 1.
 
     >>> [round(limit, 3) for limit in mean_of_proportions([9, 30], [10, 40])]
-    [0.689, 0.903]
+    [0.659, 0.903]
     """
     x = torch.tensor(successes, dtype=torch.float64)
     n = torch.tensor(totals, dtype=torch.float64)
@@ -97,9 +97,9 @@ def bisect(inside: Callable[[float], bool], value: Callable[[float], float]) -> 
 
 
 def f1_interval(true_positive: float, errors: float) -> tuple[float, float]:
-    """Interval of one class's F1 from Wilson's interval of the Jaccard index: `F1 = 2 J / (1 + J)`, `J = TP / (TP + errors)`.
+    """Interval of one class's F1, `2 J / (1 + J)` at the limits of Wilson's interval for `J = TP / (TP + FP + FN)`.
 
-    Of the rows that are positive or called positive, TP are both: a proportion. F1 grows with it, so its interval maps.
+    Of the rows that are positive or called positive, TP are both: a proportion, with which F1 grows.
 
     Args:
         true_positive: TP.
@@ -110,3 +110,73 @@ def f1_interval(true_positive: float, errors: float) -> tuple[float, float]:
     """
     low, high = wilson(true_positive, true_positive + errors)
     return 2 * low / (1 + low), 2 * high / (1 + high)
+
+
+def effective_rows(totals: Sequence[float]) -> float:
+    """`K^2 / sum 1/n_k`: how many rows one proportion needs to be as certain as the mean of K equal ones."""
+    return len(totals) ** 2 / sum(1 / total for total in totals)
+
+
+def mean_interval(values: Tensor) -> tuple[float, float] | None:
+    """Interval of the mean of skewed values (losses): Student's t after Hall's removal of its skewness.
+
+    `mean - s/sqrt(n) g(±t)` with `g(t) = 3/c ((1 + c (t - c/6))^(1/3) - 1)` and `c = skewness / sqrt(n)`. It agrees
+    with the studentized bootstrap to second order, without drawing. Source: Hall 1992, "On the removal of skewness by
+    transformation". Few rows of a heavy tail remain few rows: a loss that no row shows cannot be bounded.
+
+    Args:
+        values: `[N]` float64.
+
+    Returns:
+        The limits; None with fewer than two rows or without variation.
+
+    >>> values = torch.tensor([0.1, 0.2, 0.1, 1.0, 0.3, 0.4, 0.2, 0.1], dtype=torch.float64)  # mean 0.3
+    >>> [round(limit, 2) for limit in mean_interval(values)]
+    [0.12, 1.33]
+    """
+    n = len(values)
+    if n < 2 or float(values.max() - values.min()) == 0:
+        return None
+    mean, deviation = float(values.mean()), float(values.std())
+    c = float(((values - mean) / deviation).pow(3).mean()) / math.sqrt(n)
+
+    def unskewed(t: float) -> float:
+        if abs(c) < 1e-6:
+            return t
+        inner = 1 + c * (t - c / 6)
+        return 3 / c * (math.copysign(abs(inner) ** (1 / 3), inner) - 1)
+
+    scale, t = deviation / math.sqrt(n), student_quantile(n - 1)
+    return mean - scale * unskewed(t), mean - scale * unskewed(-t)
+
+
+def logit_limits(value: float, spread: float, reach: float = Z) -> tuple[float, float]:
+    """`logistic(logit(v) ± reach s / (v (1-v)))`: limits within 0 to 1 of a value strictly between."""
+    center, half = math.log(value / (1 - value)), reach * spread / (value * (1 - value))
+    return logistic(center - half), logistic(center + half)
+
+
+def logistic(x: float) -> float:
+    return 1 / (1 + math.exp(-x)) if x > -700 else 0.0
+
+
+def student_quantile(degrees: int) -> float:
+    """The 0.975 quantile of Student's t: exact for 1 and 2 degrees, then the Cornish-Fisher series (error < 0.004).
+
+    Source: Abramowitz and Stegun 26.7.5.
+
+    >>> round(student_quantile(9), 3)  # tables: 2.262
+    2.262
+    """
+    if degrees == 1:
+        return math.tan(math.pi * 0.475)
+    if degrees == 2:
+        return 0.95 * math.sqrt(2 / (1 - 0.95**2))
+    z, n = Z, degrees
+    terms = (
+        (z**3 + z) / 4,
+        (5 * z**5 + 16 * z**3 + 3 * z) / 96,
+        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
+        (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92160,
+    )
+    return z + math.fsum(term / n ** (k + 1) for k, term in enumerate(terms))

@@ -20,6 +20,8 @@ Loss = Callable[[Any, Tensor], Tensor]
 MAX_NUMBERS = 65_536  # outputs looked at; the answers are found by optimization over all of them
 MAX_ROWS = 256
 FAR = (1e2, 1e4, 1e6)  # how far a fall without bottom is followed
+SUMMED = 1e-3  # distance of the batch factor from 2 at which a loss is a sum over the batch
+PER_ROW = ("loss.floor_free", "loss.floor", "loss.constant", "loss.uniform", "loss.rewards_wrong")
 MARGINS = (1.0, 4.0, 20.0)  # between right and wrong outputs, in the loss's own unit
 
 
@@ -121,11 +123,12 @@ def bottomless(sheet: Sheet) -> bool:
         (gradient,) = torch.autograd.grad(value, free)
     except (RuntimeError, ValueError, IndexError):
         return False
-    direction = -gradient / gradient.abs().max().clamp_min(1e-30)
+    size = float(sheet.target.abs().max()) if sheet.target.is_floating_point() else 1.0
+    direction = -max(size, 1.0) * gradient / gradient.abs().max().clamp_min(1e-30)
     start = float(value.detach())
     near, far, farther = (start - sheet.value(sheet.head.outputs(distance * direction)) for distance in FAR)
     # A straight line down falls a hundred times as far on a hundred times the way; a curve that levels off does not.
-    return near > 0 and far > 50 * near and farther > 50 * far
+    return near > 0 and far > 50 * near and farther > 50 * far and farther > 10 * abs(start)
 
 
 def rewards_wrong(sheet: Sheet) -> float | None:
@@ -218,7 +221,8 @@ def examine(sheet: Sheet, generator: torch.Generator) -> list[Reading]:
 
     `loss.floor_free` is the lowest loss of any outputs, `loss.floor` of outputs that the head can give,
     `loss.constant` the lowest of one answer to all rows (the entropy of the label prior, the variance of the target),
-    `loss.uniform` that of outputs from an input of zeros to the head (ln K, the mean square of the target).
+    `loss.uniform` that of outputs from an input of zeros to the head (ln K, the mean square of the target). A loss that
+    sums over the batch is divided by its rows.
     """
     limited = sheet.head != FREE
     free_floor = lowest(sheet, FREE, starts_of(sheet, FREE))
@@ -235,5 +239,8 @@ def examine(sheet: Sheet, generator: torch.Generator) -> list[Reading]:
         "loss.batch_factor": batch_factor(sheet),
         "loss.outside": outside_share(sheet, generator),
     }
+    factor = values["loss.batch_factor"]
+    if factor is not None and abs(factor - 2) < SUMMED:
+        values |= {name: None if values[name] is None else values[name] / len(sheet.output) for name in PER_ROW}
     known = {name: value for name, value in values.items() if value is not None and math.isfinite(value)}
     return [Reading(name, value, count=len(sheet.output)) for name, value in known.items()]

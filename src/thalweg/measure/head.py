@@ -109,7 +109,7 @@ def signed(value: int) -> int:
 
 def simplex_of(output: Tensor) -> Head:
     """A softmax written by hand shows in the values: no output is negative and every row adds up to 1."""
-    for dim in {1, output.dim() - 1} - {0, -1}:
+    for dim in {dim for dim in (1, output.dim() - 1) if 0 < dim < output.dim()}:
         total = output.sum(dim)
         if bool((output >= 0).all()) and bool(((total - 1).abs() < SIMPLEX_TOLERANCE).all()) and len(output) > 1:
             return Head("softmax", dim=dim, size=output.shape[dim])

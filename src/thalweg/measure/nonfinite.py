@@ -15,7 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from thalweg.data.rows import Inputs, call, tensors_of
-from thalweg.data.seeds import mix
+from thalweg.data.seeds import NOISE, mix
 from thalweg.readings import Reading
 
 Direction = Literal["forward", "backward"]
@@ -75,7 +75,7 @@ def find_nonfinite(
     devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []  # type: ignore[no-untyped-call]
     one_thread = torch.autograd.set_multithreading_enabled(False)  # modes are seen by their own thread only
     with torch.random.fork_rng(devices), replay.following(network), one_thread, replay:
-        torch.manual_seed(mix(seed, step))  # as the training seeds the noise of this step
+        torch.manual_seed(mix(NOISE, seed, step))  # as the training seeds the noise of this step
         value = loss(call(network, inputs), target)
         if not finite(value):
             return replay.origin_of(value)
@@ -208,7 +208,7 @@ def storage(value: Tensor) -> int:
 
 def dense(value: Tensor) -> Tensor:
     value = value.detach()
-    return value.coalesce().values() if value.is_sparse else value
+    return value._values() if value.is_sparse else value
 
 
 def finite(value: Tensor) -> bool:

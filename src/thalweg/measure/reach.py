@@ -38,7 +38,7 @@ def foreign_leaves(network: nn.Module, inputs: Inputs) -> dict[int, Tensor]:
 
 
 def describe_foreign(network: nn.Module, inputs: Inputs) -> list[Reading]:
-    """Reading `parameter.foreign`: how many learnable numbers shape the outputs though `parameters()` does not know them.
+    """Reading `parameter.foreign`: how many learnable numbers shape the outputs unknown to `parameters()`.
 
     Its note says whether they are `"kept"` between two calls (in a list, say) or made `"anew"` in each.
     """
@@ -64,11 +64,20 @@ def moves_outputs(network: nn.Module, inputs: Inputs, parameter: Tensor) -> floa
     return change / max(size, 1e-12)
 
 
+def outputs_follow(network: nn.Module, inputs: Inputs, parameter: Tensor) -> bool:
+    """Whether the outputs themselves have a gradient, so that it is the loss that is flat there."""
+    with untouched(network, training=True):
+        outputs = [t for t in tensors_in(call(network, inputs)) if t.requires_grad]
+        weights = [torch.randn_like(t) for t in outputs]
+        (gradient,) = torch.autograd.grad(outputs, [parameter], weights, allow_unused=True)
+    return gradient is not None and bool(gradient.any())
+
+
 def describe_reach(network: nn.Module, inputs: Inputs, gradients: Sequence[dict[str, Tensor | None]]) -> list[Reading]:
     """Parameters by whether they get a gradient.
 
     Readings at a parameter's name, each with the size of the parameter as `count`: `parameter.detached` (it requires a
-    gradient and got none on any batch), `parameter.zero` (its gradient was exactly zero on all); their value is the
+    gradient and got none on any batch), `parameter.zero` (the gradient of loss and outputs was exactly zero on all); their value is the
     relative change of the outputs when it is moved, so that 0 means that nothing depends on it. `parameter.frozen` is
     the number of values that require no gradient, `parameter.trainable` of those that do.
 
@@ -85,9 +94,14 @@ def describe_reach(network: nn.Module, inputs: Inputs, gradients: Sequence[dict[
         if not parameter.requires_grad:
             continue
         detached = all(g is None for g in found)
-        if detached or all(g is None or not bool(g.any()) for g in found):
-            kind = "parameter.detached" if detached else "parameter.zero"
-            readings.append(Reading(kind, moves_outputs(network, inputs, parameter), name, count=parameter.numel()))
+        if detached:
+            readings.append(
+                Reading("parameter.detached", moves_outputs(network, inputs, parameter), name, count=parameter.numel())
+            )
+        elif all(g is None or not bool(g.any()) for g in found) and not outputs_follow(network, inputs, parameter):
+            readings.append(
+                Reading("parameter.zero", moves_outputs(network, inputs, parameter), name, count=parameter.numel())
+            )
     readings.append(Reading("parameter.frozen", frozen))
     readings.append(Reading("parameter.trainable", trainable))
     return readings

@@ -22,6 +22,7 @@ AFFINE = (
     *("ConstantPadNdBackward0", "NativeBatchNormBackward0", "CudnnBatchNormBackward0"),
 )
 MAX_PAIRS = 16
+ROUNDING = 1e-4  # of the largest value: rows that differ by less cannot be compared to three digits in float32
 # Scales at which a network is compared with a straight line: near zero tanh is straight too, and a ReLU on one side.
 SCALES = (1.0, -30.0, 1000.0)
 
@@ -105,10 +106,10 @@ def ends(network: nn.Module, inputs: Inputs, first: str, last: str, value: Tenso
 
 
 def relative(a: Tensor, b: Tensor) -> float:
-    """Largest difference over the spread of the values."""
+    """Largest difference over the spread between rows; infinite where the rows differ by no more than rounding."""
     a, b = a.double(), b.double()
-    spread = float(b.std()) if b.numel() > 1 else float(b.abs().max())
-    return float((a - b).abs().max()) / spread if spread > 0 else math.inf
+    spread = float((b - b.mean(0)).square().mean().sqrt())
+    return float((a - b).abs().max()) / spread if spread > ROUNDING * float(b.abs().max()) else math.inf
 
 
 def size_of(network: nn.Module, first: str, last: str) -> tuple[int, int]:
@@ -182,7 +183,8 @@ def affine_error(network: nn.Module, inputs: Inputs, head: Head) -> Reading | No
             if saturated(a, head):
                 continue
             errors.append(relative(c, (a + b) / 2))
-    return Reading("network.affine_error", max(errors), count=num_layers) if errors and max(errors) < math.inf else None
+    known = [error for error in errors if error < math.inf]
+    return Reading("network.affine_error", max(known), count=num_layers) if known else None
 
 
 def saturated(logits: Tensor, head: Head) -> bool:

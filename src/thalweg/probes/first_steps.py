@@ -40,7 +40,7 @@ def gradients_of(network: nn.Module, loss: LossFunction, inputs: Inputs, target:
 def first_steps(
     network: nn.Module, loss: LossFunction, inputs: Inputs, target: Tensor, *, steps: int = 3, seed: int = 0
 ) -> FirstSteps:
-    """Takes a few steps of plain gradient descent, each as long as 1 % of the weights, on consecutive parts of the rows.
+    """Takes a few steps of plain gradient descent, each as long as 1 % of the weights, on consecutive batches.
 
     Not Adam, which would turn rounding noise in a gradient of zero into a step of full size.
 

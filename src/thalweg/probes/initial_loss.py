@@ -20,8 +20,8 @@ def initial_loss(
 ) -> Reading:
     """The mean loss per sample at the start, with a 95 % interval over the samples.
 
-    Dropout drops and batch norms use their batch, as in the first step; the network is left as it was. A loss that is
-    no mean over samples (a sum, a contrastive loss) gets its interval over batches.
+    Dropout drops and batch norms use their batch, as in the first step; the network is left as it was. A sum is
+    divided by its rows; a loss that compares rows gets its interval over batches.
 
     Args:
         network: the network at its start.
@@ -53,6 +53,9 @@ def initial_loss(
             mean = float(loss_value(loss, output, target[batch]))
             each = per_sample(loss, output, target[batch])
             means.append(mean)
+            if each is not None and close(float(each.double().sum()), mean) and len(batch) > 1:
+                mean /= len(batch)  # a sum over the batch
+                means[-1] = mean
             if each is None or not close(float(each.double().mean()), mean):
                 whole = False
             else:

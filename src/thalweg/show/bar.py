@@ -1,5 +1,6 @@
 """The one progress bar: on stderr, only where a person looks, gone when the training ends."""
 
+import os
 import time
 from typing import TextIO
 
@@ -16,21 +17,23 @@ class Bar:
 
     Args:
         printer: of stderr.
-        redirect: whether what others print meanwhile (a model's `print`, a warning) goes above the bar; only right
-            where stdout is the same terminal.
+        redirect_stdout: whether what others print meanwhile (a model's `print`) goes above the bar; only right where
+            stdout is the same terminal. Warnings and tracebacks on stderr always do.
     """
 
-    def __init__(self, printer: Printer, *, redirect: bool) -> None:
+    def __init__(self, printer: Printer, *, redirect_stdout: bool) -> None:
         columns = (TextColumn("  {task.description}"), BarColumn(None), TextColumn("{task.fields[left]}"))
         self._progress = RichProgress(
             *columns, console=printer.console, auto_refresh=False, transient=True, expand=True,
-            redirect_stdout=redirect, redirect_stderr=redirect,
+            redirect_stdout=redirect_stdout, redirect_stderr=True,
         )  # fmt: skip
         self._task = self._progress.add_task("train", total=None, left="")
+        self._printer = printer
         self._start: tuple[int, float] | None = None  # step and time of the first event
 
     def update(self, event: Progress) -> None:
         """Draws the bar at this event's step."""
+        self._progress.console.width = self._printer.width  # the window may have been resized
         now = time.monotonic()
         step, since = self._start = self._start or (event.step, now)
         done, remaining = event.step - step, event.num_steps - event.step
@@ -38,11 +41,9 @@ class Bar:
         loss = "" if event.loss is None else f"loss {number(event.loss)}"
         text = f"epoch {event.epoch}/{event.num_epochs}  {loss}".rstrip()
         self._progress.update(self._task, description=text, completed=event.step, total=event.num_steps, left=left)
-        if self._progress.live.is_started:
-            self._progress.refresh()
-        else:
+        if not self._progress.live.is_started:
             self._progress.start()
-            self._progress.refresh()
+        self._progress.refresh()
 
     def hide(self) -> None:
         """Removes the bar from the screen; the next event draws it again."""
@@ -52,8 +53,6 @@ class Bar:
 
 def same_terminal(stdout: TextIO, stderr: TextIO) -> bool:
     """Whether both streams are one terminal."""
-    import os
-
     if not (stdout.isatty() and stderr.isatty()):
         return False
     return os.fstat(stdout.fileno()).st_rdev == os.fstat(stderr.fileno()).st_rdev

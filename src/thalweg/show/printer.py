@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterable
 from itertools import accumulate
-from typing import TextIO
+from typing import IO, TextIO
 
 from rich.console import Console
 from rich.text import Span, Text
@@ -34,8 +34,9 @@ class Printer:
         self.terminal = is_terminal(stream)
         self.styled = takes_styles(stream)
         self.console = StillConsole(
-            file=stream, force_terminal=self.styled, color_system="auto" if self.styled else None, width=self.width,
-            no_color=not self.styled, highlight=False, markup=False, emoji=False, legacy_windows=False
+            file=stream, width=self.width, force_terminal=self.terminal or self.styled,
+            color_system="auto" if self.styled else None, no_color=not self.styled,
+            highlight=False, markup=False, emoji=False, legacy_windows=False,
         )  # fmt: skip
 
     @property
@@ -49,7 +50,10 @@ class Printer:
             for part in self.readable(line):
                 part.rstrip()
                 self.console.print(part, soft_wrap=True)
-        self.stream.flush()
+        try:
+            self.stream.flush()
+        except BrokenPipeError:
+            silence(self.stream)
 
     def readable(self, line: Text) -> list[Text]:
         """The line in characters that the stream can encode; broken again where these need more room."""
@@ -63,10 +67,24 @@ class Printer:
 
 
 class StillConsole(Console):
-    """A console that never hides the cursor: a training killed in the middle leaves a usable terminal."""
+    """A console that neither hides the cursor nor ends the program.
+
+    A training killed in the middle leaves a usable terminal; one whose reader has left (`| head`) goes on in silence,
+    because hours of work are not lost for a closed pipe.
+    """
 
     def show_cursor(self, show: bool = True) -> bool:
         return False
+
+    def on_broken_pipe(self) -> None:
+        silence(self.file)
+
+
+def silence(stream: IO[str]) -> None:
+    """Sends to nowhere what is still written to a stream without a reader."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
 
 
 def can_encode(stream: TextIO, text: str) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 from rich.text import Text
 
 from thalweg.errors import StoreError
+from thalweg.evaluate.result import Measure, Result
 from thalweg.findings import Finding
 from thalweg.show.findings import tally
 from thalweg.show.lines import hang, styled
@@ -25,7 +26,7 @@ class RunLine:
     created: str
     best: dict[str, Any]
     findings: tuple[Finding, ...]
-    measures: tuple[dict[str, Any], ...]
+    measures: tuple[Measure, ...]
     problem: str = ""
 
     def to_json(self) -> dict[str, Any]:
@@ -42,9 +43,10 @@ def list_runs(directory: Path) -> list[RunLine]:
 def read_line(folder: Path) -> RunLine:
     try:
         store = Store(folder / FILE)
-        measures = (store.get("result") or {}).get("measures", [])
+        stored = store.get("result")
+        measures = () if stored is None else Result.from_json(stored).measures
         facts = (store.get("status", "unknown"), store.get("created", ""), store.get("best") or {})
-        return RunLine(folder.name, *facts, tuple(store.findings()), tuple(measures))
+        return RunLine(folder.name, *facts, tuple(store.findings()), measures)
     except StoreError as error:
         return RunLine(folder.name, "unreadable", "", {}, (), (), str(error))
 
@@ -55,7 +57,8 @@ def runs_table(lines: list[RunLine], *, width: int) -> list[Text]:
     head = f"  {'run'.ljust(name)}  {'status'.ljust(11)}  {'created'.ljust(16)}"
     texts = [Text(head if width >= 60 else f"  {'run'.ljust(name)}  status", "dim")]
     for line in lines:
-        row = styled(f"  {shorten(line.name, name).ljust(name)}  ", (line.status.ljust(11), COLORS.get(line.status, "")))
+        status = (line.status.ljust(11), COLORS.get(line.status, ""))
+        row = styled(f"  {shorten(line.name, name).ljust(name)}  ", status)
         if width >= 60:
             row.append(f"  {line.created[:16].replace('T', ' ').ljust(16)}", "dim")
         facts = styled("; ".join(about(line)))
@@ -73,7 +76,7 @@ def about(line: RunLine) -> list[str]:
         facts.append(f"best {title(name)} {best_text(name, line.best['value'])}")
     if line.measures:
         first = line.measures[0]
-        facts.append(f"test {title(first['name'])} {measure(first['name'], first['value'])}")
+        facts.append(f"test {title(first.name)} {measure(first.name, first.value)}")
     return [*facts, tally(line.findings)]
 
 

@@ -54,14 +54,14 @@ class Terminal:
         errors = Printer(stderr or sys.stderr)
         self.bar = None
         if errors.terminal and not quiet:
-            self.bar = Bar(errors, redirect=same_terminal(self.out.stream, errors.stream))
+            self.bar = Bar(errors, redirect_stdout=same_terminal(self.out.stream, errors.stream))
         self.quiet = quiet
         self.table = EpochTable()
         self.losses: list[float] = []
         self.findings: list[Finding] = []
         self.waiting: list[Finding] = []  # raised while the table grows; their cards come after it
         self.training = False
-        self.planned = False
+        self.deciding = False  # the line above is a decision, so that the next one needs no label
 
     def __call__(self, event: Event) -> None:
         match event:
@@ -87,6 +87,7 @@ class Terminal:
             return
         if self.bar:
             self.bar.hide()
+        self.deciding = False
         self.out.print(lines)
 
     def close(self) -> None:
@@ -132,18 +133,18 @@ class Terminal:
             self._find(finding)
 
     def _decided(self, event: Decided) -> None:
-        label = "" if self.planned else "plan"
-        self.planned = True
+        label = "" if self.deciding else "plan"
         setting = styled(event.field.ljust(15), (event.value.ljust(13), "bold"), "  ")
         wide = self.out.width >= 60 and setting.cell_len <= 30
         if wide:
             head = Text.assemble((f"  {label}".ljust(LABEL), "bold"), setting)
             self.print(*hang(head, styled((event.reason, "dim")), width=self.out.width))
-            return
-        self.print(
-            *self._labeled(label, styled(event.field, " = ", (event.value, "bold"))),
-            *hang(Text(" " * LABEL), styled((event.reason, "dim")), width=self.out.width),
-        )
+        else:
+            self.print(
+                *self._labeled(label, styled(event.field, " = ", (event.value, "bold"))),
+                *hang(Text(" " * LABEL), styled((event.reason, "dim")), width=self.out.width),
+            )
+        self.deciding = True
 
     def _find(self, finding: Finding) -> None:
         if finding in self.findings:

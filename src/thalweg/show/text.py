@@ -131,7 +131,7 @@ def title(name: str) -> str:
     >>> title("balanced_accuracy"), title("roc_auc"), title("r2"), title("loss")
     ('balanced accuracy', 'ROC AUC', 'R²', 'loss')
     """
-    known = {"roc_auc": "ROC AUC", "r2": "R²", "mae": "MAE", "mse": "MSE", "rmse": "RMSE", "f1": "F1", "lr": "rate"}
+    known = {"auc": "AUC", "roc_auc": "ROC AUC", "r2": "R²", "mae": "MAE", "mse": "MSE", "rmse": "RMSE", "f1": "F1", "lr": "rate"}
     return known.get(name, name.replace("_", " "))
 
 

@@ -2,10 +2,9 @@
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +13,7 @@ from thalweg.data.feeder import Feeder
 from thalweg.errors import StoreError
 from thalweg.events import EpochEnded, Listener, Progress
 from thalweg.measure.nonfinite import locate_nonfinite
+from thalweg.parts.metrics import Metric
 from thalweg.plan import Plan
 from thalweg.readings import Reading
 from thalweg.store import Writer
@@ -30,15 +30,6 @@ CHECKPOINT_SECONDS = 30.0
 LOOK_SECONDS = 0.25  # between two looks at the losses, each a synchronization
 SNAPSHOT_SECONDS = 10.0  # between two copies of the state, from which a non-finite step is replayed
 LOSS_POINTS = 1000  # of the curve of batch losses that is stored
-
-
-@dataclass(frozen=True)
-class Metric:
-    """A measure on the validation outputs, shown each epoch."""
-
-    name: str
-    function: Callable[[Any, Tensor], float]
-    higher_is_better: bool
 
 
 @dataclass(frozen=True)
@@ -158,7 +149,9 @@ class Training:
         sizes[-1] = rows - job.train.batch_size * (len(values) - 1)
         train_loss = float((values * sizes).sum() / rows)
         output, target, loss = outputs_and_loss(job.network, job.loss, job.validation.epoch(0))
-        measured = {"loss": float(loss)} | {m.name: m.function(output, target) for m in job.metrics}
+        measured = {"loss": float(loss)}
+        for metric in job.metrics:  # of outputs that are not finite there is nothing to measure, but a NaN to record
+            measured[metric.name] = metric(output, target) if math.isfinite(measured["loss"]) else math.nan
         better = self._keep_best(epoch, measured)
         self.losses.clear()
         self.checked = 0
@@ -175,9 +168,8 @@ class Training:
             ]
         )
         main = job.metrics[0].name if job.metrics else ""
-        metric = measured.get(main)
         event = EpochEnded(
-            epoch + 1, self.num_epochs, step, train_loss, measured["loss"], main, metric, rate,
+            epoch + 1, self.num_epochs, step, train_loss, measured["loss"], main, measured.get(main), rate,
             self.monitor.gradient_norm, self.monitor.update_ratio, speed, seconds, better, measured,
         )  # fmt: skip
         self._emit(event)
@@ -201,7 +193,8 @@ class Training:
         value = measured[name]
         higher = next((m.higher_is_better for m in self.job.metrics if m.name == name), False)
         known = not math.isnan(self.best.value)
-        if math.isnan(value) or (known and not (value > self.best.value if higher else value < self.best.value)):
+        # A tie goes to the later epoch: at the lower rate the weights have settled further.
+        if math.isnan(value) or (known and (value < self.best.value if higher else value > self.best.value)):
             return False
         weights = {key: tensor.clone() for key, tensor in tensors(self.job.network).items()}
         self.best = Best(epoch + 1, self.step, value, weights)

@@ -132,6 +132,6 @@ def clip(gradients: list[Tensor], largest: float) -> Tensor:
 
     The factor is that of `torch.nn.utils.clip_grad_norm_`: min(1, largest / (norm + 1e-6)).
     """
-    norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
+    norm: Tensor = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
     torch._foreach_mul_(gradients, (largest / (norm + 1e-6)).clamp(max=1.0))
     return norm

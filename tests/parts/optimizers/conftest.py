@@ -24,7 +24,6 @@ def recording() -> Recording:
     Whitened inputs, because the constant pixels of digits have a gradient of 0, and an L2 penalty divided by its own
     root mean square is a coin toss in the last digit: no two roundings of it agree, torch's own included.
     """
-    torch.set_num_threads(1)
     pixels, labels = load_digits(return_X_y=True)
     x, y = torch.tensor(PCA(24, whiten=True, random_state=0).fit_transform(pixels)), torch.tensor(labels)
     generator = torch.Generator().manual_seed(0)

@@ -202,16 +202,16 @@ def test_kernel_leaves_the_gradients(optimizer, recording):
 
 @every_case
 def test_bfloat16_moves_every_entry_rightly(optimizer, recording):
-    """One step at a rate of 1, where a step is far above the rounding; torch's fused SGD fails this on a CPU."""
+    """Three steps at a rate of 5, where a step is far above the rounding; torch's fused SGD fails this on a CPU."""
     dtype = torch.bfloat16
-    gradients = [[gradient.to(dtype).double() for gradient in recording.gradients[0]]]
+    gradients = [[gradient.to(dtype).double() for gradient in step] for step in recording.gradients[:3]]
     start = [tensor.to(dtype).double() for tensor in recording.start]
-    optimizer = dataclasses.replace(optimizer, lr=1.0, eps=1e-3) if "eps" in vars(optimizer) else optimizer
+    optimizer = dataclasses.replace(optimizer, lr=5.0, **({} if isinstance(optimizer, SGD) else {"eps": 1e-3}))
     expected = replay_rule(optimizer, start, gradients, torch.float64)
     for replayed in (replay_kernel, replay_rule):
         found = replayed(optimizer, start, gradients, dtype)
         assert {tensor.dtype for tensor in found} == {dtype}
-        assert error(found, expected) < torch.finfo(dtype).eps
+        assert error(found, expected) < 2 * torch.finfo(dtype).eps
 
 
 @every_case
@@ -263,6 +263,21 @@ def test_layouts_and_dtypes_may_differ(optimizer, recording):
             optimizer.apply_(own, [param.grad for param in params], state, lr=optimizer.lr)
     assert error(own, [param.detach() for param in params]) < 1e-7
     assert [tensor.stride() for tensor in own] == strides
+
+
+@every_case
+def test_mixed_dtypes_equal_each_dtype_alone(optimizer, recording):
+    dtypes = [torch.float32, torch.bfloat16, torch.float64, torch.bfloat16]
+    start = [tensor.to(dtype) for tensor, dtype in zip(recording.start, dtypes, strict=True)]
+    gradients = [[g.to(dtype) for g, dtype in zip(step, dtypes, strict=True)] for step in recording.gradients[:3]]
+    own, alone = [tensor.clone() for tensor in start], [tensor.clone() for tensor in start]
+    state, states = optimizer.init(own), [optimizer.init([tensor]) for tensor in alone]
+    with torch.no_grad():
+        for step in gradients:
+            optimizer.apply_(own, step, state, lr=optimizer.lr)
+            for tensor, gradient, one in zip(alone, step, states, strict=True):
+                optimizer.apply_([tensor], [gradient], one, lr=optimizer.lr)
+    assert all(torch.equal(a, b) for a, b in zip(own, alone, strict=True))
 
 
 def test_lists_are_split_by_dtype_and_stay_aligned():

@@ -35,6 +35,14 @@ class Optimizer(ABC):
     Args:
         lr: learning rate, above 0; `"auto"` lets a race of constant rates decide.
         weight_decay: factor of the penalty on the weights, at least 0.
+
+    >>> import torch
+    >>> from thalweg.parts.optimizers import SGD
+    >>> optimizer, weights = SGD(lr=0.1, momentum=0.9), [torch.ones(2)]
+    >>> state = optimizer.init(weights)
+    >>> optimizer.apply_(weights, [torch.tensor([1.0, 2.0])], state, lr=0.5)
+    >>> weights
+    [tensor([0.5000, 0.0000])]
     """
 
     lr: float | Literal["auto"] = "auto"
@@ -76,6 +84,9 @@ class Optimizer(ABC):
             hyper: takes the place of the fields, by name: `{"lr": 0.1}`. A value may be a tensor that broadcasts
                 against the parameter, of its dtype: `[K, 1]` for K members laid out as a `[K, P]` matrix. A momentum
                 or decay of the number 0 is left out; in a tensor it is computed like any other.
+
+        Returns:
+            The update and the slots, as new tensors.
         """
 
     @abstractmethod

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from thalweg.data.rows import Rows
-from thalweg.errors import DataError, UsageError, did_you_mean
+from thalweg.data.seal import require_training
+from thalweg.errors import DataError, did_you_mean
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -197,8 +198,9 @@ def refuse_other_kind(column: TableColumn, series: "pd.Series[Any]", encoded: ND
     bad = np.flatnonzero(np.isnan(encoded) & series.notna().to_numpy())
     if len(bad):
         kind = {"number": "numbers", "boolean": "True and False", "datetime": "dates"}[column.kind]
+        value = series.astype(object).iloc[bad[0]]
         raise DataError(
-            f"Column {column.name!r} held {kind} in training and now holds {series.iloc[bad[0]]!r} in row {bad[0]} "
+            f"Column {column.name!r} held {kind} in training and now holds {value!r} in row {bad[0]} "
             f"(counted from 0; {len(bad):,} such rows). Repair the values, or leave them empty as missing."
         )
 
@@ -256,9 +258,8 @@ class TablePreprocessing(nn.Module):
         self.register_buffer("scale", torch.ones(len(numeric), dtype=torch.float64))
 
     def fit(self, rows: Rows) -> "TablePreprocessing":
-        """Takes medians, means and standard deviations from the training rows; raises `UsageError` for others."""
-        if rows.part != "train":
-            raise UsageError(f"Preprocessing is fitted on the training rows only (L34); received {rows.part} rows.")
+        """Takes medians, means and deviations from the training rows; raises `DataError` for others (L34)."""
+        require_training(rows, "The preprocessing of a table")
         assert isinstance(rows.inputs, Tensor)
         for place, column in enumerate(self.numeric.tolist()):
             values = rows.inputs[:, column].double()

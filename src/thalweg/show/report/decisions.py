@@ -6,7 +6,7 @@ from thalweg.plan import Plan
 from thalweg.show.report.html import Child, Html, card, code, element, section, table
 from thalweg.show.report.story import Story
 
-MEANINGS = {"automatic": "decided before the training", "given": "set by the user", "default": "the plan's default"}
+MEANINGS = {"automatic": "decided before the training", "you": "set by the user", "default": "the plan's default"}
 
 
 def plan_section(story: Story) -> Html:
@@ -22,12 +22,12 @@ def plan_section(story: Story) -> Html:
         for field, reason in reasons.items():
             if field.startswith(f"{name}.") and isinstance(value, dict):
                 rows.append(plan_row(field, shown(value.get(field.split(".")[1])), reason, default=False))
-    return section("plan", "Plan", card("Resolved plan", table(["field", "value", "", "reason"], rows, cls="text")))
+    return section("plan", "Plan", card("", table(["field", "value", "by", "reason"], rows, cls="text")))
 
 
 def plan_row(name: str, value: str, reason: str | None, *, default: bool) -> list[Child]:
-    source = "automatic" if reason is not None else "default" if default else "given"
-    label = element("span", source, cls="dim", attributes={"title": MEANINGS[source]})
+    source = "automatic" if reason is not None else "default" if default else "you"
+    label = element("span", source, cls="dim nowrap", attributes={"title": MEANINGS[source]})
     return [element("span", name, cls="nowrap"), code(value), label, reason or ""]
 
 

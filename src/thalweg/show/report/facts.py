@@ -1,12 +1,13 @@
 """Data and split, what was checked, and the environment: what a reader needs to judge and to repeat the run."""
 
+from pathlib import Path
 from typing import Any
 
 from thalweg.show.report.html import Child, Html, card, code, element, join, pairs, section
 from thalweg.show.report.story import Story
 from thalweg.show.text import duration, number, plural
 
-LISTED = 40  # names shown at once
+LISTED = 24  # names shown at once
 
 
 def data_section(story: Story) -> Html:
@@ -14,14 +15,22 @@ def data_section(story: Story) -> Html:
     data, split, task = story.fact("data"), story.fact("split"), story.fact("task")
     columns, classes = data.get("columns") or [], task.get("classes") or []
     cards = [
-        card("Data", pairs([("rows", data.get("description")), ("columns", names(columns))])) if data else None,
-        card("Task", pairs([("kind", task.get("kind")), ("outputs", plain(task.get("num_outputs"))),
-                            ("classes", names(classes))])) if task else None,
-        card("Split", pairs([(key.replace("_", " "), plain(value)) for key, value in split.items()])) if split else None,
+        fact_card("Data", [("rows", data.get("description")), ("columns", names(columns))]),
+        fact_card(
+            "Task",
+            [("kind", task.get("kind")), ("outputs", plain(task.get("num_outputs"))), ("classes", names(classes))],
+        ),
+        fact_card("Split", [(key.replace("_", " "), plain(value)) for key, value in split.items()]),
         seal_card(story.fact("seal")),
-    ]  # fmt: skip
+    ]
     present = [c for c in cards if c]
     return section("data", "Data", element("div", *present, cls="grid") if present else None)
+
+
+def fact_card(heading: str, rows: list[tuple[str, Child]]) -> Html | None:
+    """A card of the facts that are known; None where none is."""
+    known = [(name, value) for name, value in rows if value is not None]
+    return card(heading, pairs(known)) if known else None
 
 
 def seal_card(seal: dict[str, Any]) -> Html | None:
@@ -35,8 +44,8 @@ def seal_card(seal: dict[str, Any]) -> Html | None:
         ("state", element("b", told)),
         ("digest", code(str(seal.get("digest", "–"))[:16])),
     ]
-    more = "Each opening after the first makes the measures look a little better than they are." if openings > 1 else None
-    return card("Sealed test set", pairs(rows), element("p", more, cls="dim") if more else None)
+    more = "Each opening after the first makes the measures look a little better than they are."
+    return card("Sealed test set", pairs(rows), element("p", more, cls="dim") if openings > 1 else None)
 
 
 def checks_section(story: Story) -> Html:
@@ -65,21 +74,14 @@ def chip_list(heading: str, names: list[str]) -> list[Html]:
 def environment_section(story: Story) -> Html:
     """Versions and machine, and the command that repeats the run."""
     environment, source = story.fact("environment"), story.fact("source")
-    cards = [
-        card("Environment", pairs([(k, plain(v)) for k, v in environment.items()])) if environment else None,
-        card(
-            "Repeat",
-            pairs(
-                [
-                    ("command", code(f"thalweg train {source['file']}:{source['name']}")),
-                    ("source", code(f"sha256 {source['sha256'][:16]}…")),
-                    ("resume", code(f"thalweg resume {story.name}")),
-                ]
-            ),
-        )
-        if source
-        else None,
-    ]
+    repeat: list[tuple[str, Child]] = []
+    if source:
+        repeat = [
+            ("command", code(f"thalweg train {Path(source['file']).name}:{source['name']}")),
+            ("file", code(source["file"])),
+            ("sha256", code(f"{source['sha256'][:16]}…")),
+        ]
+    cards = [fact_card("Environment", [(k, plain(v)) for k, v in environment.items()]), fact_card("Repeat", repeat)]
     present = [c for c in cards if c]
     return section("environment", "Environment", element("div", *present, cls="grid") if present else None)
 

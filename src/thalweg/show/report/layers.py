@@ -24,13 +24,13 @@ def layer_table(story: Story) -> Html:
     """One row per layer; a layer with a finding is marked. Empty where the network was never examined."""
     layers: list[dict[str, Any]] = story.fact("layers") or []
     known = [m for m in MEASURED if any(story.readings.of(m[0], layer["place"]) for layer in layers)]
-    header = ["layer", "kind", "out", "parameters", *(label for _, label, _ in known)]
+    header = ["layer", "kind", "output", "parameters", *(label for _, label, _ in known)]
     rows = [layer_row(story, layer, known) for layer in layers]
     if not rows:
         return Html()
     steps = [r.step for name, _, _ in known for r in story.readings.of(name) if r.place and r.step is not None]
     note = f"as measured last, at step {number(max(steps))}" if steps else ""
-    return card("Layers", table(header, rows), note=note, cls="wide")
+    return card("", table(header, rows), note=note, cls="wide")
 
 
 def layer_row(story: Story, layer: dict[str, Any], known: list[tuple[str, str, Callable[[float | None], str]]]) -> Html:
@@ -51,3 +51,7 @@ def layer_row(story: Story, layer: dict[str, Any], known: list[tuple[str, str, C
 def concerns(finding: Finding, place: str) -> bool:
     """Whether a finding is about this layer or a parameter of it."""
     return bool(place) and (finding.place == place or finding.place.startswith(f"{place}."))
+
+
+def layer_heat_map(story: Story) -> Html | None:
+    return None

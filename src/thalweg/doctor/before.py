@@ -1,0 +1,92 @@
+"""The readings of a check, gathered from measurements and probes."""
+
+import math
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from thalweg.data.rows import call, num_rows
+from thalweg.doctor.bench import Bench
+from thalweg.measure.answers import Sheet, constant_starts, examine, lowest, sheet_of, starts_of
+from thalweg.measure.flow import signal_flow
+from thalweg.measure.head import Head, head_of
+from thalweg.measure.inputs import describe_inputs, standardized
+from thalweg.measure.reach import describe_foreign, describe_reach
+from thalweg.measure.stacks import affine_error, linear_stacks
+from thalweg.measure.targets import describe_target
+from thalweg.measure.units import symmetric_units
+from thalweg.measure.untouched import untouched
+from thalweg.parts.optimizers import Optimizer
+from thalweg.probes.first_steps import first_steps
+from thalweg.probes.initial_loss import initial_loss, loss_value
+from thalweg.probes.overfit import overfit
+from thalweg.readings import Reading, Readings
+from thalweg.train.clone import clone
+
+FEW = 16  # rows for what is a proof on any number of rows
+STEP_SECONDS = 0.1  # that the forward pass of one step may take
+
+
+def outputs_of(bench: Bench) -> tuple[object, Head]:
+    """The outputs in evaluation mode, detached, and the head."""
+    with untouched(bench.network):
+        output = call(bench.network, bench.inputs)
+        if not isinstance(output, Tensor):
+            return output, Head("none")
+        return output.detach(), head_of(output)
+
+
+def describe_head(output: Tensor, head: Head, bench: Bench) -> Iterator[Reading]:
+    """Readings `head.size`, `head.dim`, `head.low`, `head.high`, each with the kind as note, and `head.outputs`."""
+    yield Reading("head.low", head.low, note=head.kind)
+    yield Reading("head.high", head.high, note=head.kind)
+    if head.dim is not None and head.size is not None:
+        yield Reading("head.dim", head.dim, note=head.kind)
+        yield Reading("head.size", head.size, note=head.kind)
+    if bench.num_classes is not None:
+        yield Reading("task.classes", bench.num_classes)
+        yield Reading("head.outputs", output.shape[1] if output.dim() > 1 else 1, note=head.kind)
+
+
+def measure(bench: Bench, *, batch_size: int) -> tuple[list[Reading], Head]:
+    """Everything that is measured without training."""
+    few = bench.affordable(STEP_SECONDS, least=4, most=FEW)
+    few_inputs, _ = bench.first(few)
+    output, head = outputs_of(bench)
+    loss_value(bench.loss, output, bench.target)  # a loss that cannot be taken is said to be so, before anything else
+    readings = [
+        initial_loss(bench.network, bench.loss, bench.inputs, bench.target, batch_size=batch_size, seed=bench.seed),
+        *describe_target(bench.target),
+        *describe_inputs(bench.inputs),
+        *signal_flow(bench.network, bench.inputs),
+        *describe_foreign(bench.network, few_inputs),
+        *linear_stacks(bench.network, few_inputs),
+    ]
+    if isinstance(output, Tensor) and len(output) == len(bench.target):
+        readings += describe_head(output, head, bench)
+        sheet = sheet_of(bench.loss, output, bench.target, head, bench.num_classes)
+        readings += examine(sheet, torch.Generator().manual_seed(bench.seed)) if sheet else []
+        affine = affine_error(bench.network, few_inputs, head)
+        readings += [affine] if affine else []
+    return readings, head
+
+
+def take_first_steps(bench: Bench) -> list[Reading]:
+    """What a few steps of gradient descent show: which parameters get a gradient, which units stay equal."""
+    inputs, target = bench.first(4 * bench.affordable(STEP_SECONDS, least=4, most=64))
+    trained = clone(bench.network)
+    steps = first_steps(trained, bench.loss, inputs, target, seed=bench.seed)
+    few, _ = bench.first(bench.affordable(STEP_SECONDS, least=4, most=FEW))
+    return [
+        *symmetric_units(bench.network, steps.weights, steps.gradients),
+        *describe_reach(trained, few, steps.gradients),
+    ]
+
+
+def overfit_rows(bench: Bench) -> list[Reading]:
+    """The probe that overfits a few rows, fewer where a row is dear."""
+    rows = bench.affordable(STEP_SECONDS, least=4, most=32)
+    return overfit(
+        bench.network, bench.loss, bench.inputs, bench.target, num_classes=bench.num_classes, rows=rows, seed=bench.seed
+    )

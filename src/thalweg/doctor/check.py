@@ -1,0 +1,156 @@
+"""The check: everything that can be told about a network, its loss and its data before the first step (L01, L35)."""
+
+import math
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from thalweg.data.rows import AnyRows, Inputs
+from thalweg.data.task import Task
+from thalweg.doctor.before import measure, overfit_rows, take_first_steps
+from thalweg.doctor.bench import bench
+from thalweg.doctor.trials import try_remedies
+from thalweg.findings import SEVERITIES, Finding
+from thalweg.parts.optimizers import Optimizer
+from thalweg.readings import Readings
+from thalweg.rules import Rule, all_rules, judge_all
+from thalweg.train.losses import LossFunction
+from thalweg.train.noise import global_rng_kept
+
+STANDINGS = ("proven", "verified", "suspicion")
+FAMILIES = ("ARCH", "DATA", "FIT", "GRAD", "INIT", "LOSS")  # of the rules that judge before the first step
+
+
+@dataclass(frozen=True)
+class Check:
+    """What a check found.
+
+    Args:
+        findings: alarms first, then suspicions, then notes.
+        readings: everything that was measured.
+        passed: codes of the rules that judged and found nothing.
+        not_judged: codes of the rules that could not judge.
+        facts: short texts worth a line: `"loss at start 2.31 (ln 10 = 2.30)"`.
+        seconds: how long it took.
+    """
+
+    findings: tuple[Finding, ...]
+    readings: Readings
+    passed: tuple[str, ...]
+    not_judged: tuple[str, ...]
+    facts: tuple[str, ...]
+    seconds: float
+
+
+def check(
+    network: nn.Module,
+    loss: LossFunction,
+    *,
+    loss_name: str | None,
+    task: Task,
+    rows: AnyRows,
+    transform: Callable[[Inputs], Inputs] | None = None,
+    target_transform: Callable[[Tensor], Tensor] | None = None,
+    optimizer: Optimizer | None = None,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+    probes: bool = True,
+    batch_size: int = 64,
+) -> Check:
+    """Examines a training before its first step: measures, probes on clones, judges.
+
+    The network, its buffers and modes, and the global random generators are bit-identical afterwards.
+
+    Args:
+        network: any module; it is cloned.
+        loss: `(output, target) -> scalar`.
+        loss_name: its name, or None for a loss of the user's own.
+        task: kind and classes.
+        rows: the training rows; a sample of at most 1,024 is drawn.
+        transform: what prepares the inputs.
+        target_transform: what prepares the targets.
+        optimizer: of the plan; probes use its rate where it has one, else Adam at rates of their own.
+        seed: decides sample and noise.
+        device: where it runs.
+        probes: whether to train clones for a moment: overfit a few rows, try remedies that the readings call for.
+        batch_size: rows per step of the training to come.
+
+    Raises:
+        ModelError: where the network cannot run on the rows, naming the layer; or has nothing to train.
+        TrainingError: where the loss cannot be taken, or is no scalar.
+
+    >>> from thalweg.data.rows import Rows
+    >>> x = torch.randn(64, 4, generator=torch.Generator().manual_seed(0))
+    >>> rows = Rows(x, (x[:, 0] > 0).long(), torch.arange(64), "train")
+    >>> net = nn.Sequential(nn.Linear(4, 16), nn.ReLU(), nn.Linear(16, 2), nn.Softmax(1))
+    >>> task = Task("binary", (0, 1), 2)
+    >>> found = check(net, nn.functional.cross_entropy, loss_name="cross_entropy", task=task, rows=rows)
+    >>> found.findings[0].title
+    'After softmax the loss cannot fall below 0.3133; other outputs reach 0'
+    """
+    started = time.monotonic()
+    # Warnings of torch about the very things that are examined (broadcasting, a softmax without dim) become findings.
+    with global_rng_kept(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        prepared = bench(
+            network,
+            loss,
+            task=task,
+            rows=rows,
+            transform=transform,
+            target_transform=target_transform,
+            seed=seed,
+            device=device,
+        )
+        measured, head = measure(prepared, batch_size=batch_size)
+        readings = Readings(measured)
+        finite = math.isfinite(readings.value("loss.initial") or 0.0)
+        if finite:
+            readings.extend(take_first_steps(prepared))
+        if finite and probes:
+            readings.extend(overfit_rows(prepared))
+            readings.extend(try_remedies(prepared, readings, head, optimizer=optimizer))
+    judged = judge_all(readings, rules_before())
+    return Check(
+        findings=tuple(sorted(judged.findings, key=rank)),
+        readings=readings,
+        passed=judged.passed,
+        not_judged=judged.not_judged,
+        facts=facts(readings, loss_name),
+        seconds=time.monotonic() - started,
+    )
+
+
+def rules_before() -> list[Rule]:
+    """The rules that judge before the first step."""
+    return [rule for rule in all_rules() if rule.code.rstrip("0123456789") in FAMILIES]
+
+
+def rank(finding: Finding) -> tuple[bool, int, int, str]:
+    """Alarms before suspicions and notes, errors before warnings, proofs before probes."""
+    return (
+        not finding.counts,
+        SEVERITIES.index(finding.severity),
+        STANDINGS.index(finding.standing),
+        finding.code,
+    )
+
+
+def facts(readings: Readings, loss_name: str | None) -> tuple[str, ...]:
+    """Short texts for the terminal."""
+    found = []
+    initial, uniform = readings.value("loss.initial"), readings.value("loss.uniform")
+    if initial is not None and uniform is not None:
+        classes = readings.value("task.classes")
+        logs = {"cross_entropy": classes, "nll": classes, "binary_cross_entropy": 2.0}
+        base = logs.get(loss_name or "")
+        known = base is not None and math.isclose(uniform, math.log(base), rel_tol=1e-4)
+        found.append(f"loss at start {initial:.3g} ({f'ln {base:.0f}' if known else 'undecided'} = {uniform:.3g})")
+    rows, steps = readings.value("overfit.rows"), readings.value("overfit.steps")
+    if rows is not None and steps is not None:
+        found.append(f"fits {rows:.0f} rows in {steps:.0f} steps")
+    return tuple(found)

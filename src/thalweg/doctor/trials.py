@@ -1,0 +1,106 @@
+"""Remedies tried on paired probes: which are worth a trial, and how a training looks with them."""
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from thalweg.data.rows import Inputs, call
+from thalweg.doctor.bench import Bench
+from thalweg.measure.answers import constant_starts, lowest, sheet_of, starts_of
+from thalweg.measure.head import FREE, Head
+from thalweg.measure.inputs import standardized
+from thalweg.measure.stacks import WEIGHTED
+from thalweg.measure.targets import scaled
+from thalweg.measure.untouched import untouched
+from thalweg.parts.optimizers import Optimizer
+from thalweg.probes.paired import Variant, compare
+from thalweg.readings import Reading, Readings
+from thalweg.rules.arch.arch01_linear_stack import is_affine, pairs
+from thalweg.rules.data.data01_input_scale import odd_scales
+from thalweg.rules.data.data02_target_scale import odd_target
+from thalweg.rules.loss.loss01_initial_loss import far_above
+from thalweg.train.clone import clone
+
+STRAIGHT_STEPS = 200  # a linear network has to be given the time to reach its best
+
+
+def plain_variant(bench: Bench, head: Head) -> Variant | None:
+    """The training as it is; None where its loss leaves nothing to learn or cannot be examined."""
+    with untouched(bench.network), torch.no_grad():
+        output = call(bench.network, bench.inputs)
+    if not isinstance(output, Tensor):
+        return None
+    return with_bounds(bench, Variant(bench.network, bench.inputs, bench.target, 0.0, 0.0), output, head)
+
+
+def with_bounds(bench: Bench, variant: Variant, output: Tensor, head: Head) -> Variant | None:
+    """The variant with the loss of the best constant answer and the lowest one on its targets."""
+    sheet = sheet_of(bench.loss, output, variant.target, head, bench.num_classes)
+    if sheet is None:
+        return None
+    constant = lowest(sheet, head, constant_starts(sheet, head))
+    floor = lowest(sheet, head, starts_of(sheet, head))
+    if not (torch.isfinite(torch.tensor(constant - floor)) and constant - floor > 1e-6 * abs(constant)):
+        return None
+    return replace(variant, constant=constant, floor=floor)
+
+
+def rescaled(network: nn.Module, inputs: Inputs) -> nn.Module:
+    """A clone whose weight layers each give outputs of deviation 1 (Mishkin and Matas 2016), in the order they run."""
+    changed = clone(network)
+
+    def scale(module: nn.Module, given: tuple[Tensor, ...], output: Tensor) -> Tensor:
+        spread = float(output.detach().double().std())
+        if spread > 0:
+            module.weight.data /= spread  # type: ignore[union-attr, operator]
+        return type(module).forward(module, *given)  # type: ignore[no-any-return]
+
+    handles = [m.register_forward_hook(scale) for m in changed.modules() if isinstance(m, WEIGHTED)]
+    with untouched(changed, training=True), torch.no_grad():
+        call(changed, inputs)
+    for handle in handles:
+        handle.remove()
+    return changed
+
+
+def with_relu(network: nn.Module, places: list[str]) -> nn.Module:
+    """A clone with ReLU after the first layer of each pair `"first → last"`."""
+    changed = clone(network)
+    for place in {pair.split(" → ")[0] for pair in places}:
+        changed.get_submodule(place).register_forward_hook(lambda _module, _given, output: F.relu(output))
+    return changed
+
+
+def try_remedies(bench: Bench, readings: Readings, head: Head, *, optimizer: Optimizer | None) -> list[Reading]:
+    """Probes the remedies that the readings call for; most healthy trainings call for none."""
+    wanted: dict[str, bool] = {
+        "standardize_inputs": bool(odd_scales(readings)),
+        "scale_target": odd_target(readings) and head == FREE,
+        "rescale_weights": far_above(readings) and not odd_scales(readings),
+        "insert_relu": is_affine(readings),
+    }
+    if not any(wanted.values()) or (plain := plain_variant(bench, head)) is None:
+        return []
+    found: list[Reading] = []
+    for name in [name for name, asked in wanted.items() if asked]:
+        changed = changed_variant(name, bench, plain, readings, head)
+        steps = STRAIGHT_STEPS if name == "insert_relu" else 100
+        if changed is not None:
+            found += compare(name, plain, changed, bench.loss, optimizer=optimizer, steps=steps, seed=bench.seed)
+    return found
+
+
+def changed_variant(name: str, bench: Bench, plain: Variant, readings: Readings, head: Head) -> Variant | None:
+    """The training with one remedy."""
+    if name == "standardize_inputs":
+        return replace(plain, inputs=standardized(plain.inputs, plain.inputs))
+    if name == "rescale_weights":
+        return replace(plain, network=rescaled(plain.network, plain.inputs))
+    if name == "insert_relu":
+        return replace(plain, network=with_relu(plain.network, pairs(readings)))
+    with untouched(bench.network), torch.no_grad():
+        output = call(bench.network, bench.inputs)
+    assert isinstance(output, Tensor)
+    return with_bounds(bench, replace(plain, target=scaled(plain.target)), output, head)

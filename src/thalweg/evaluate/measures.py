@@ -1,0 +1,85 @@
+"""`measure`: every measure of a task on test rows, each with its 95 % interval, the curves and the confusion matrix."""
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from thalweg.errors import DataError, UsageError
+from thalweg.evaluate.classification import measure_binary, measure_multiclass
+from thalweg.evaluate.regression import measure_regression
+from thalweg.evaluate.result import Result, Threshold
+from thalweg.parts.metrics.forms import Kind, Scores, check_word, class_scores, neutral, same_rows
+
+
+def measure(
+    output: Tensor,
+    target: Tensor,
+    *,
+    kind: Kind,
+    scores: Scores = "logits",
+    threshold: Threshold | float | None = None,
+    classes: Sequence[str] = (),
+    seed: int = 0,
+    replicates: int = 1000,
+) -> Result:
+    """Measures a network's outputs on test rows.
+
+    Intervals: Wilson for proportions; the score interval of Miettinen and Nurminen for means of proportions; DeLong and
+    Newcombe for the area under the ROC curve; Hall's t for mean losses and errors; bootstrap (BCa) over rows for
+    average precision, macro F1 and r2. The coverage of each is tested by simulation.
+
+    Args:
+        output: binary `[N]`, `[N, 1]` or `[N, 2]`; multi-class `[N, C]`; regression `[N]` or `[N, T]`, in the unit
+            of the target.
+        target: `[N]` class indices as integers or whole floats; or the true values, shaped as the output.
+        kind: `"binary"`, `"multiclass"` or `"regression"`.
+        scores: what a classifier's output holds; `"logits"` by default, as torch's losses take them.
+        threshold: binary only: the cut from `choose_threshold`, or a number in the unit of the scores; None cuts at
+            probability 1/2.
+        classes: names of the classes, in the order of their indices; numbers by default.
+        seed: of the bootstrap.
+        replicates: of the bootstrap; more make the limits steadier, not narrower.
+
+    Raises:
+        DataError: for no rows, NaN, labels out of range, shapes that disagree, probabilities that are none.
+        UsageError: for an unknown kind, a threshold that does not fit the task, a wrong number of class names.
+
+    >>> import torch
+    >>> result = measure(torch.tensor([2.0, -1.0, 0.5, -3.0]), torch.tensor([1, 0, 0, 0]), kind="binary")
+    >>> print(result["accuracy"])
+    accuracy  0.75  [0.3006, 0.9544]
+    """
+    check_word("kind", kind, Kind)
+    check_word("scores", scores, Scores)
+    output, target = output.detach().cpu(), target.detach().cpu()
+    if not output.numel():
+        raise DataError("There are no rows to measure. Give the test part at least one row.")
+    same_rows(output, target)
+    if threshold is not None and kind != "binary":
+        raise UsageError(f"A threshold belongs to a binary task; this one is {kind}. Leave it out.")
+    if kind == "regression":
+        return measure_regression(output, target, seed=seed, replicates=replicates)
+    num_classes = 2 if kind == "binary" else class_scores(output, scores).shape[1]
+    names = class_names(classes, num_classes)
+    if kind == "multiclass":
+        return measure_multiclass(output, target, scores=scores, classes=names, seed=seed, replicates=replicates)
+    cut = as_threshold(threshold, scores)
+    return measure_binary(output, target, scores=scores, threshold=cut, classes=names, seed=seed, replicates=replicates)
+
+
+def class_names(classes: Sequence[str], num_classes: int) -> tuple[str, ...]:
+    if not classes:
+        return tuple(map(str, range(num_classes)))
+    if len(classes) != num_classes:
+        raise UsageError(f"The output has {num_classes} classes; received {len(classes)} names: {list(classes)}.")
+    return tuple(map(str, classes))
+
+
+def as_threshold(threshold: Threshold | float | None, scores: Scores) -> Threshold:
+    if threshold is None:
+        return Threshold(neutral(scores), scores, "default")
+    if not isinstance(threshold, Threshold):
+        return Threshold(float(threshold), scores, "given")
+    if threshold.scores != scores:
+        raise UsageError(f"The threshold was chosen on {threshold.scores}, and the outputs are {scores}. Use the same.")
+    return threshold

@@ -1,0 +1,52 @@
+"""The measures of a regression, in the unit of the target."""
+
+import math
+
+from torch import Tensor
+
+from thalweg.errors import DataError
+from thalweg.evaluate.bootstrap import Statistic, bootstrap
+from thalweg.evaluate.curves import predicted_curves
+from thalweg.evaluate.estimates import mean_measure, undefined, with_interval
+from thalweg.evaluate.intervals import Interval
+from thalweg.evaluate.result import Measure, Result
+from thalweg.evaluate.weighted import r2_by_weight, rmse_by_weight
+from thalweg.parts.metrics import regression
+from thalweg.parts.metrics.forms import pairs
+
+
+def measure_regression(output: Tensor, target: Tensor, *, seed: int, replicates: int) -> Result:
+    """r2, root mean squared and mean absolute error; with several targets the mean of each over them."""
+    predicted, true = pairs(output, target)
+    if not bool(predicted.isfinite().all() and true.isfinite().all()):
+        raise DataError("An output or a target is infinite, so no error can be measured. Look for an overflow.")
+    measures = (
+        r2(predicted, true, seed=seed, replicates=replicates),
+        rmse(predicted, true, seed=seed, replicates=replicates),
+        mean_measure("mae", (predicted - true).abs().mean(1)),
+    )
+    return Result("regression", len(true), measures, tuple(predicted_curves(predicted, true, seed=seed)))
+
+
+def several_note(true: Tensor) -> str:
+    return f"mean over {true.shape[1]} targets" if true.shape[1] > 1 else ""
+
+
+def r2(predicted: Tensor, true: Tensor, *, seed: int, replicates: int) -> Measure:
+    if reason := regression.why_undefined(true):
+        return undefined("r2", reason, len(true))
+    statistic = Statistic(r2_by_weight(predicted - true, true), len(true))
+    interval = bootstrap(statistic, num_rows=len(true), seed=seed, replicates=replicates)
+    return with_interval("r2", regression.r2(predicted, true), interval, len(true), several_note(true))
+
+
+def rmse(predicted: Tensor, true: Tensor, *, seed: int, replicates: int) -> Measure:
+    """The root is monotone, so with one target the roots of the limits of the mean squared error are its limits."""
+    value, error = regression.rmse(predicted, true), predicted - true
+    if true.shape[1] > 1:
+        statistic = Statistic(rmse_by_weight(error), len(true))
+        interval = bootstrap(statistic, num_rows=len(true), seed=seed, replicates=replicates)
+        return with_interval("rmse", value, interval, len(true), several_note(true))
+    squares = mean_measure("mse", error[:, 0].square())
+    low, high = (None if limit is None else math.sqrt(limit) for limit in (squares.low, squares.high))
+    return with_interval("rmse", value, Interval(low, high, squares.method, squares.note), len(true))

@@ -1,0 +1,156 @@
+"""Overfitting a few rows (L35): a network that cannot learn sixteen rows by heart will not learn the task."""
+
+import math
+import time
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from thalweg.data.rows import Inputs, call, num_rows, take, tensors_of
+from thalweg.measure.answers import Sheet, constant_starts, lowest, starts_of
+from thalweg.measure.head import head_of
+from thalweg.measure.untouched import untouched
+from thalweg.parts.optimizers import Adam
+from thalweg.readings import Reading
+from thalweg.train.clone import clone
+from thalweg.train.losses import LossFunction
+from thalweg.train.step import Step
+
+RATES = (1e-3, 3e-3, 1e-2)  # of Adam: its default and half a decade around it
+LARGE = 5_000_000  # parameters from which only the first rate is tried: each rate holds a copy and two moments
+ROUND = 20  # steps between two looks
+ENOUGH = 100  # steps per rate from which a failure counts: healthy networks need 10 to 200, and by then they move
+FITTED = 0.9  # of what a constant answer leaves, removed: the rows are learned
+
+
+@dataclass
+class Arm:
+    """One rate: its clone, its losses so far."""
+
+    rate: float
+    step: Step
+    losses: list[float]
+
+    def recent(self) -> float:
+        """The mean loss of the last five steps; infinite where one is not finite."""
+        tail = self.losses[-5:]
+        return sum(tail) / len(tail) if tail and all(map(math.isfinite, tail)) else math.inf
+
+
+def without_dropout(network: nn.Module) -> nn.Module:
+    """Training mode, dropout modules off: nothing can be learned by heart that is hidden at random."""
+    network.train()
+    for module in network.modules():
+        if isinstance(module, nn.modules.dropout._DropoutNd):
+            module.eval()
+    return network
+
+
+def distinct_rows(inputs: Inputs, target: Tensor, count: int) -> Tensor:
+    """Positions of up to `count` rows with different inputs, the classes in turn: equal inputs may contradict each other."""
+    seen: set[bytes] = set()
+    by_class: dict[int, list[int]] = {}
+    flat = target.reshape(len(target), -1)[:, 0]
+    labeled = not target.is_floating_point() or bool(((target == 0) | (target == 1)).all())
+    classes = flat.long() if labeled else torch.zeros(len(target), dtype=torch.long)
+    for row in range(num_rows(inputs)):
+        key = b"".join(value[row].cpu().contiguous().numpy().tobytes() for value in tensors_of(inputs))
+        if key not in seen:
+            seen.add(key)
+            by_class.setdefault(int(classes[row]), []).append(row)
+    queues = list(by_class.values())
+    longest = max(map(len, queues))
+    turns = [queue[turn] for turn in range(longest) for queue in queues if turn < len(queue)]
+    return torch.tensor(sorted(turns[:count]), device=target.device)
+
+
+def overfit(
+    network: nn.Module,
+    loss: LossFunction,
+    inputs: Inputs,
+    target: Tensor,
+    *,
+    num_classes: int | None = None,
+    rows: int = 32,
+    steps: int = 300,
+    seconds: float = 5.0,
+    seed: int = 0,
+) -> list[Reading]:
+    """Trains clones on a few rows with different inputs, whole batch, Adam at a few rates, until one has learned them.
+
+    Learned means that nine tenths of what the best constant answer leaves above the lowest possible loss are gone.
+    Readings: `overfit.rows`; `overfit.share`, the share removed by the best rate (1 is all); `overfit.trend`, how much of
+    it in the last fifth of its steps; `overfit.rate`; and `overfit.steps`, how many it took, only where it succeeded.
+    `overfit.share` is left out when the time ran out before 100 steps, because nothing was shown then.
+
+    Args:
+        network: it is cloned, never trained.
+        loss: `(output, target) -> scalar`.
+        inputs: `[N, ...]` rows as they enter the network.
+        target: `[N, ...]` their targets.
+        num_classes: where the target is a class index.
+        rows: how many rows, at most.
+        steps: budget per rate.
+        seconds: budget of time, all rates together.
+        seed: decides what functional dropout draws.
+    """
+    chosen = distinct_rows(inputs, target, rows)
+    inputs, target = take(inputs, chosen), target[chosen]
+    room = room_of(network, loss, inputs, target, num_classes)
+    if room is None or len(chosen) < 2:
+        return []
+    constant, floor = room
+    rates = RATES if sum(p.numel() for p in network.parameters()) < LARGE else RATES[:1]
+    arms = [Arm(rate, Step(without_dropout(clone(network)), loss, Adam(lr=rate), seed=seed), []) for rate in rates]
+    deadline = time.monotonic() + seconds
+    count = Reading("overfit.rows", len(chosen))
+    for _ in range(0, steps, ROUND):
+        for arm in arms:
+            advance(arm, inputs, target)
+            share = removed(arm.recent(), constant, floor)
+            if share >= FITTED:
+                needed = next(k for k, v in enumerate(arm.losses, 1) if removed(v, constant, floor) >= FITTED)
+                return [count, Reading("overfit.share", share), Reading("overfit.steps", needed), rate_of(arm)]
+        if time.monotonic() > deadline and len(arms[0].losses) < ENOUGH:
+            return [count]
+        if time.monotonic() > deadline:
+            break
+    best = min(arms, key=Arm.recent)
+    share = removed(best.recent(), constant, floor)
+    fifth = len(best.losses) // 5
+    before = sum(best.losses[-fifth - 5 : -fifth]) / 5
+    trend = share - removed(before, constant, floor)
+    return [count, Reading("overfit.share", share), Reading("overfit.trend", trend), rate_of(best)]
+
+
+def rate_of(arm: Arm) -> Reading:
+    return Reading("overfit.rate", arm.rate)
+
+
+def removed(value: float, constant: float, floor: float) -> float:
+    """The share of what a constant answer leaves above the floor that is gone."""
+    return (constant - value) / (constant - floor) if math.isfinite(value) else -math.inf
+
+
+def room_of(
+    network: nn.Module, loss: LossFunction, inputs: Inputs, target: Tensor, num_classes: int | None
+) -> tuple[float, float] | None:
+    """The loss of the best constant answer and the lowest one the head allows; None where they leave no room."""
+    with untouched(network):
+        output = call(network, inputs)
+    if not isinstance(output, Tensor):
+        return None
+    sheet = Sheet(loss, output.detach(), target, head_of(output), num_classes)
+    constant = lowest(sheet, sheet.head, constant_starts(sheet, sheet.head))
+    floor = lowest(sheet, sheet.head, starts_of(sheet, sheet.head))
+    return (constant, floor) if math.isfinite(constant - floor) and constant - floor > 1e-9 * abs(constant) else None
+
+
+def advance(arm: Arm, inputs: Inputs, target: Tensor) -> None:
+    """One round of steps; an arm that left the numbers rests."""
+    if arm.losses and not math.isfinite(arm.losses[-1]):
+        return
+    start = len(arm.losses)
+    found = [arm.step(inputs, target, step=start + k, rate=arm.rate) for k in range(ROUND)]
+    arm.losses += torch.stack(found).double().reshape(-1).tolist()  # synchronizes

@@ -1,0 +1,122 @@
+"""A paired probe: two variants of a training on clones, same rows, same order, same noise; only the remedy differs."""
+
+import math
+import time
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from thalweg.data.rows import Inputs, call, num_rows, take
+from thalweg.data.seeds import mix
+from thalweg.parts.optimizers import Adam, Optimizer
+from thalweg.probes.overfit import removed, without_dropout
+from thalweg.readings import Reading
+from thalweg.train.clone import clone
+from thalweg.train.losses import LossFunction
+from thalweg.train.step import Step
+
+RATES = (1e-3, 1e-2)  # of Adam, each variant at its better one, where no rate is given
+SEEDS = 5
+STUDENT = {3: 4.303, 4: 3.182, 5: 2.776}  # 97.5 % points of Student's t by the number of seeds
+HELD = 0.25  # of the rows are not trained on, where there are enough
+ENOUGH = 100
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One side of the comparison: a network (cloned for each training) and the rows as it gets them.
+
+    Args:
+        constant: loss of the best constant answer on these targets.
+        floor: lowest loss that any answer reaches.
+    """
+
+    network: nn.Module
+    inputs: Inputs
+    target: Tensor
+    constant: float
+    floor: float
+
+
+def score(
+    variant: Variant, loss: LossFunction, optimizer: Optimizer, rate: float, *, steps: int, batch: int, seed: int
+) -> float:
+    """The share of the learnable loss that a short training removed on rows it did not see; -inf where it diverged."""
+    network = without_dropout(clone(variant.network))
+    step_on = Step(network, loss, optimizer, seed=seed)
+    count = num_rows(variant.inputs)
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(mix(seed, 1)))
+    held = order[: int(HELD * count)] if count >= ENOUGH else order
+    trained = order[int(HELD * count) :] if count >= ENOUGH else order
+    size = min(batch, len(trained))
+    draw = torch.Generator().manual_seed(mix(seed, 2))
+    for step in range(steps):
+        rows = trained[torch.randperm(len(trained), generator=draw)[:size]].to(variant.target.device)
+        step_on(take(variant.inputs, rows), variant.target[rows], step=step, rate=rate)
+    rows = held.to(variant.target.device)
+    with torch.no_grad():
+        value = float(loss(call(network, take(variant.inputs, rows)), variant.target[rows]))
+    return max(removed(value, variant.constant, variant.floor), -1.0) if math.isfinite(value) else -1.0
+
+
+def compare(
+    name: str,
+    plain: Variant,
+    changed: Variant,
+    loss: LossFunction,
+    *,
+    optimizer: Optimizer | None = None,
+    steps: int = 100,
+    batch: int = 32,
+    seconds: float = 6.0,
+    seed: int = 0,
+) -> list[Reading]:
+    """What a remedy changes in a short training, over several seeds of order and noise.
+
+    Readings `probe.<name>.plain`, `.changed` and `.difference`: the share of the learnable loss (from the best constant
+    answer, 0, down to the lowest possible, 1) that is gone after the steps, on rows held out, mean and 95 % interval
+    (Student's t over seeds, paired for the difference). A training that diverged counts as -1. None when the time ran
+    out before three seeds.
+
+    Args:
+        name: of the remedy.
+        plain: the training as it is.
+        changed: the same with the remedy.
+        loss: `(output, target) -> scalar`.
+        optimizer: with its rate; without, Adam at the better of two rates for each variant, chosen on a seed of its own.
+        steps: per training.
+        batch: rows per step.
+        seconds: budget for all trainings.
+        seed: the first of the seeds.
+    """
+    deadline = time.monotonic() + seconds
+    kind = optimizer or Adam()
+    rates = RATES if optimizer is None or optimizer.lr == "auto" else (float(optimizer.lr),)
+
+    def run(variant: Variant, rate: float, number: int) -> float:
+        return score(variant, loss, kind, rate, steps=steps, batch=batch, seed=mix(seed, number))
+
+    chosen = []
+    for variant in (plain, changed):
+        scores = {rate: run(variant, rate, 0) for rate in rates} if len(rates) > 1 else {rates[0]: 0.0}
+        chosen.append(max(scores, key=scores.__getitem__))
+    pairs: list[tuple[float, float]] = []
+    while len(pairs) < SEEDS and (len(pairs) < 1 or time.monotonic() < deadline):
+        number = len(pairs) + 1
+        pairs.append((run(plain, chosen[0], number), run(changed, chosen[1], number)))
+    if len(pairs) not in STUDENT:
+        return []
+    return [
+        summary(f"probe.{name}.plain", [a for a, _ in pairs]),
+        summary(f"probe.{name}.changed", [b for _, b in pairs]),
+        summary(f"probe.{name}.difference", [b - a for a, b in pairs]),
+    ]
+
+
+def summary(name: str, values: list[float]) -> Reading:
+    """Mean and 95 % interval over seeds."""
+    sample = torch.tensor(values, dtype=torch.float64)
+    half = STUDENT[len(values)] * float(sample.std()) / math.sqrt(len(values))
+    mean = float(sample.mean())
+    return Reading(name, mean, low=mean - half, high=mean + half, count=len(values))

@@ -1,0 +1,74 @@
+"""# DATA01: inputs not normalized
+
+## What it does
+Looks at the numbers that really enter the network, after all preprocessing, and where their scale is a decade or more
+from 1, or their columns a hundredfold apart, tries the training with standardized inputs beside it.
+
+## Why it is bad
+The curvature of the loss in the first layer is the covariance of its inputs. Where columns differ a hundredfold, it
+differs ten-thousandfold: a rate small enough for the large column does not move the weights of the small one. A common
+factor does the same between the first layer's weights and every bias.
+
+## Evidence used
+- `input.rms`, root mean square of all values; `input.ratio`, largest over smallest column, columns of zeros and ones
+  and constant ones left out. These only raise the question.
+- The answer is a paired probe: the same short training with each column or channel at mean 0 and deviation 1. It is
+  harm when the training as it is reaches less than half of the other, with the interval of the difference above 0.
+- Pixels from 0 to 1, one-hot columns, indices of embeddings and networks that begin with a normalization pass.
+
+## Known limits
+The probe is short, with Adam at the better of two rates unless the plan names its own: what a longer training would
+repair is not seen. A harmless scale is not mentioned.
+
+## Remedies
+- `Plan(preprocessing="standardize")`: fitted on the training rows, stored in the model (safe).
+
+## References
+Lecture row L12; LeCun, Bottou, Orr and Müller, "Efficient BackProp" (1998), section 4.3.
+"""
+
+from thalweg.findings import Evidence, Finding, Remedy
+from thalweg.readings import Reading, Readings
+from thalweg.rules.trial import number, trial
+
+CODE = "DATA01"
+NAME = "input scale"
+NEEDS = ("target.distinct",)
+
+DECADE = 10.0  # from scale 1, either way: the curvature then differs a hundredfold from that of the biases
+COLUMNS = 100.0  # between two columns: four decades of curvature
+
+
+def odd_scales(readings: Readings) -> list[Reading]:
+    """The inputs whose level is a decade from 1, or whose columns are a hundredfold apart."""
+    odd = [r for r in readings.of("input.rms") if not 1 / DECADE < r.value < DECADE]
+    odd = [r for r in odd if r.value > 0 and readings.value("input.binary", r.place) != 1]
+    return odd + [r for r in readings.of("input.ratio") if r.value > COLUMNS]
+
+
+def judge(readings: Readings) -> list[Finding]:
+    odd = odd_scales(readings)
+    if not odd:
+        return []
+    found = trial(readings, "standardize_inputs")
+    if found is not None and not found.decisive:
+        return []
+    what = {"input.rms": "root mean square of the inputs", "input.ratio": "largest column over smallest"}
+    limits = {"input.rms": f"{1 / DECADE:g} to {DECADE:g}", "input.ratio": f"{COLUMNS:g}"}
+    first = odd[0]
+    return [
+        Finding(
+            code=CODE,
+            title=f"The inputs are not normalized: {what[first.name]} {number(first.value)}",
+            severity="warning",
+            standing="verified" if found else "suspicion",
+            cause="input_scale",
+            why="The loss is steep along large inputs and flat along small ones and biases; no single rate suits both.",
+            place=first.place,
+            evidence=tuple(Evidence(what[r.name], number(r.value), limits[r.name]) for r in odd)
+            + (found.evidence("standardized inputs") if found else ()),
+            remedies=(
+                Remedy("Standardize the inputs on the training rows.", "safe", {"preprocessing": "standardize"}),
+            ),
+        )
+    ]
