@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from thalweg.cli import EXAMPLES, main
+from thalweg.cli import main
+from thalweg.cli.arguments import EXAMPLES
 from thalweg.store import FILE, Store
 
 sys.path.insert(0, str(Path(__file__).parent / "show"))

@@ -23,7 +23,7 @@ FLOORS: list[set[str]] = [
     {"evaluate"},
     {"show"},
     {"build", "setup", "session", "saved", "experiment", "run"},
-    {"cli", "__main__"},
+    {"cli", "commands", "source", "__main__"},
 ]
 # What must start without torch: reading a run, explaining a rule, printing help.
 WITHOUT_TORCH = ["readings", "findings", "events", "plan", "store", "rules", "show", "cli", "run", "names"]
@@ -115,12 +115,3 @@ def test_the_public_names_exist() -> None:
         assert getattr(thalweg, name) is not None
     with pytest.raises(AttributeError, match="Experiment"):
         thalweg.Experment  # noqa: B018
-
-
-def test_nothing_private_of_a_machine_is_named() -> None:
-    """No absolute path of somebody's machine in what is published."""
-    for file in [*SOURCE.rglob("*"), *(ROOT / "docs").rglob("*.md"), ROOT / "README.md"]:
-        if file.is_file() and file.suffix in (".py", ".md", ".css", ".html"):
-            text = file.read_text()
-            assert "/home/" not in text, file
-            assert "/root/" not in text, file

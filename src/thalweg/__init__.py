@@ -15,6 +15,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from thalweg.build import Spec
     from thalweg.experiment import Experiment
     from thalweg.findings import Finding
     from thalweg.parts import optimizers, schedules
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from thalweg.run import Run
 
 __version__ = "0.1.0"
-__all__ = ["Experiment", "Finding", "Plan", "Reading", "Run", "optimizers", "schedules"]
+__all__ = ["Experiment", "Finding", "Plan", "Reading", "Run", "Spec", "optimizers", "schedules"]
 
 HOMES = {
     "Experiment": "thalweg.experiment",
@@ -31,6 +32,7 @@ HOMES = {
     "Plan": "thalweg.plan",
     "Reading": "thalweg.readings",
     "Run": "thalweg.run",
+    "Spec": "thalweg.build",
 }
 
 

@@ -45,7 +45,7 @@ class Experiment:
         metrics: names ("accuracy", "balanced_accuracy", "f1", "auc", "average_precision", "r2", "rmse", ...) or
             functions `(output, target) -> float` (more is better), shown for the validation rows each epoch.
         task: "binary", "multiclass" or "regression", where loss and target leave it open.
-        target: name of the target column of a table.
+        target: name of the target column of a table; for a file without a line of names its place, -1 is the last.
         groups: name of a column, or one value per row: rows of a group stay together in a split.
         time: name of a column, or one value per row: validation and test are the latest rows.
         name: begins the names of the runs; by default two random words.
@@ -73,7 +73,7 @@ class Experiment:
         loss: str | Callable[[Any, Tensor], Tensor],
         metrics: Sequence[str | Callable[[Any, Tensor], float]] | None = None,
         task: str | None = None,
-        target: str | None = None,
+        target: str | int | None = None,
         groups: Any = None,
         time: Any = None,
         name: str | None = None,

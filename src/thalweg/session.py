@@ -222,7 +222,7 @@ class Session:
     def _end(self, status: str, best_epoch: int | None) -> None:
         diagnosis = diagnose(self.store.readings())
         seconds = time.monotonic() - self.started
-        self.store.add_findings(diagnosis.findings)
+        self.store.put_findings(diagnosis.findings)
         told = set(self.check.findings) if self.check else set()
         for finding in diagnosis.findings:
             if finding not in told:

@@ -5,10 +5,11 @@ One file per run, so that a run's folder can be copied and opened elsewhere. Tab
 """
 
 import json
+import os
 import sqlite3
 import time
+import weakref
 from collections.abc import Iterable
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -30,50 +31,65 @@ CREATE TABLE IF NOT EXISTS findings (id INTEGER PRIMARY KEY, value TEXT NOT NULL
 class Store:
     """The readings, findings and facts of one run.
 
-    A connection is opened per call and closed again, so that a store may be used across a fork and from several
-    processes; the loop writes in batches, at most once a second.
+    Other processes may read while the run writes (SQLite's WAL). The connection belongs to the process that opened it;
+    a forked child opens its own. The loop writes in batches, at most once a second; a commit waits for no disk, so that
+    a killed process loses nothing, and a power cut at most the last seconds.
     """
 
     def __init__(self, path: Path, *, create: bool = False) -> None:
         self.path = path
+        self._open: tuple[int, sqlite3.Connection] | None = None
         if create:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with closing(self._connect()) as connection, connection:
+            with self._connection() as connection:
                 connection.executescript(SCHEMA)
             self.put({"format": FORMAT})
         elif not path.is_file():
-            raise StoreError(
-                f"There is no run at {path.parent}: {path.name} is missing. `thalweg runs` lists the runs."
-            )
+            raise StoreError(f"There is no run at {path.parent}: {path.name} is missing. `thalweg runs` lists them.")
         elif (found := self.get("format")) != FORMAT:
             raise StoreError(
                 f"The store {path} has format {found!r}; this version reads format {FORMAT}. Update thalweg to open it."
             )
 
-    def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self.path, timeout=30)
-        try:
-            connection.execute("PRAGMA journal_mode=WAL")
-        except sqlite3.DatabaseError as error:
-            connection.close()
-            raise StoreError(
-                f"The store {self.path} cannot be read ({error}); it is no SQLite file or was damaged. "
-                "The checkpoints beside it are separate files and may be intact; restore the store from a copy."
-            ) from error
-        return connection
+    def _connection(self) -> sqlite3.Connection:
+        if self._open is None or self._open[0] != os.getpid():
+            # Within a process SQLite serializes threads itself.
+            connection = sqlite3.connect(self.path, timeout=30, check_same_thread=False)
+            weakref.finalize(self, connection.close)
+            try:
+                connection.execute("PRAGMA journal_mode=WAL")
+                connection.execute("PRAGMA synchronous=NORMAL")
+            except sqlite3.DatabaseError as error:
+                raise self._damaged(error) from error
+            self._open = os.getpid(), connection
+        return self._open[1]
+
+    def _damaged(self, error: sqlite3.DatabaseError) -> StoreError:
+        return StoreError(
+            f"The store {self.path} cannot be read ({error}); it is no SQLite file or was damaged. "
+            "The checkpoints beside it are separate files and may be intact; restore the store from a copy."
+        )
 
     def _rows(self, query: str, values: Iterable[Any] = ()) -> list[tuple[Any, ...]]:
-        with closing(self._connect()) as connection:
-            try:
-                return connection.execute(query, tuple(values)).fetchall()
-            except sqlite3.DatabaseError as error:
-                raise StoreError(f"The store {self.path} cannot be read ({error}).") from error
+        try:
+            return self._connection().execute(query, tuple(values)).fetchall()
+        except sqlite3.DatabaseError as error:
+            raise self._damaged(error) from error
+
+    def _write(self, query: str, rows: Iterable[tuple[Any, ...]]) -> None:
+        try:
+            with self._connection() as connection:
+                connection.executemany(query, rows)
+        except sqlite3.OperationalError as error:
+            raise StoreError(
+                f"The store {self.path} cannot be written ({error}). What was written before is safe; "
+                "free some space or make the folder writable, and resume the run."
+            ) from error
 
     def put(self, facts: dict[str, Any]) -> None:
         """Sets facts: JSON values by key."""
         rows = [(key, json.dumps(value)) for key, value in facts.items()]
-        with closing(self._connect()) as connection, connection:
-            connection.executemany("INSERT OR REPLACE INTO facts VALUES (?, ?)", rows)
+        self._write("INSERT OR REPLACE INTO facts VALUES (?, ?)", rows)
 
     def get(self, key: str, default: Any = None) -> Any:
         found = self._rows("SELECT value FROM facts WHERE key = ?", (key,))
@@ -82,28 +98,24 @@ class Store:
     def add_readings(self, readings: Iterable[Reading]) -> None:
         # The value is kept as text, because SQLite turns NaN into NULL, and NaN is never dropped from a log.
         rows = [(r.name, r.place, r.step, repr(float(r.value)), r.low, r.high, r.count, r.note) for r in readings]
-        with closing(self._connect()) as connection, connection:
-            connection.executemany(
-                "INSERT INTO readings (name, place, step, value, low, high, count, note) VALUES (?,?,?,?,?,?,?,?)", rows
-            )
+        columns = "name, place, step, value, low, high, count, note"
+        self._write(f"INSERT INTO readings ({columns}) VALUES (?,?,?,?,?,?,?,?)", rows)
 
     def readings(self, name: str | None = None) -> Readings:
         """All readings, or those of one name, in the order of writing."""
         query = "SELECT name, value, place, step, low, high, count, note FROM readings"
-        rows = (
-            self._rows(f"{query} WHERE name = ? ORDER BY id", (name,)) if name else self._rows(f"{query} ORDER BY id")
-        )
+        where, values = (" WHERE name = ?", (name,)) if name else ("", ())
+        rows = self._rows(f"{query}{where} ORDER BY id", values)
         return Readings(Reading(row[0], float(row[1]), *row[2:]) for row in rows)
 
     def forget_after(self, step: int) -> None:
         """Drops what was recorded after `step`: a resumed run writes it again."""
-        with closing(self._connect()) as connection, connection:
-            connection.execute("DELETE FROM readings WHERE step > ?", (step,))
+        self._write("DELETE FROM readings WHERE step > ?", [(step,)])
 
-    def add_findings(self, findings: Iterable[Finding]) -> None:
-        rows = [(json.dumps(finding.to_json()),) for finding in findings]
-        with closing(self._connect()) as connection, connection:
-            connection.executemany("INSERT INTO findings (value) VALUES (?)", rows)
+    def put_findings(self, findings: Iterable[Finding]) -> None:
+        """Sets the findings; those of an earlier end of the run, before it was resumed, give way."""
+        self._write("DELETE FROM findings WHERE id >= ?", [(0,)])
+        self._write("INSERT INTO findings (value) VALUES (?)", [(json.dumps(f.to_json()),) for f in findings])
 
     def findings(self) -> list[Finding]:
         return [Finding.from_json(json.loads(row[0])) for row in self._rows("SELECT value FROM findings ORDER BY id")]

@@ -62,7 +62,7 @@ def write_run(folder: Path, *, epochs: int = EPOCHS, findings: tuple[Finding, ..
     store = Store(folder / FILE, create=True)
     store.put(facts(folder.name, epochs))
     store.add_readings([*probe_readings(), *epoch_readings(epochs), *layer_readings(epochs)])
-    store.add_findings(findings)
+    store.put_findings(findings)
     return folder
 
 

@@ -13,7 +13,7 @@ from thalweg.events import EpochEnded, FindingRaised, Progress, RunEnded, StageE
 from thalweg.show.terminal import Terminal
 
 SCRIPT = Path(__file__).with_name("play_training.py")
-LONG = ["ConvolutionalNetworkWithAnExtremelyLongNameThatNobodyWouldEverChooseButSomebodyWill 38.3k params", "/home/" + "x" * 120]
+LONG = ["ConvolutionalNetworkWithAnExtremelyLongNameThatNobodyWouldEverChooseButSomebodyWill 38.3k params", "/srv/" + "x" * 120]
 ROWS = re.compile(r"^[★* ]\s+(\d+)\s+\d", re.MULTILINE)
 
 

@@ -1,27 +1,25 @@
 """The readings of a check, gathered from measurements and probes."""
 
-import math
 from collections.abc import Iterator
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from thalweg.data.rows import call, num_rows
+from thalweg.data.rows import call
 from thalweg.doctor.bench import Bench
-from thalweg.measure.answers import Sheet, constant_starts, examine, lowest, sheet_of, starts_of
+from thalweg.measure.answers import examine, sheet_of
 from thalweg.measure.flow import signal_flow
 from thalweg.measure.head import Head, head_of
-from thalweg.measure.inputs import describe_inputs, standardized
+from thalweg.measure.inputs import describe_inputs
 from thalweg.measure.reach import describe_foreign, describe_reach
 from thalweg.measure.stacks import affine_error, linear_stacks
 from thalweg.measure.targets import describe_target
 from thalweg.measure.units import symmetric_units
 from thalweg.measure.untouched import untouched
-from thalweg.parts.optimizers import Optimizer
 from thalweg.probes.first_steps import first_steps
 from thalweg.probes.initial_loss import initial_loss, loss_value
 from thalweg.probes.overfit import overfit
-from thalweg.readings import Reading, Readings
+from thalweg.readings import Reading
 from thalweg.train.clone import clone
 
 FEW = 16  # rows for what is a proof on any number of rows

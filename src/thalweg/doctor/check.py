@@ -111,7 +111,7 @@ def check(
         finite = math.isfinite(readings.value("loss.initial") or 0.0)
         if finite:
             readings.extend(take_first_steps(prepared))
-        if finite and probes:
+        if finite and probes and readings.value("loss.bottomless") != 1.0:
             readings.extend(overfit_rows(prepared))
             readings.extend(try_remedies(prepared, readings, head, optimizer=optimizer))
     judged = judge_all(readings, rules_before())

@@ -20,6 +20,7 @@ from thalweg.readings import Reading, Readings
 from thalweg.rules.arch.arch01_linear_stack import is_affine, pairs
 from thalweg.rules.data.data01_input_scale import odd_scales
 from thalweg.rules.data.data02_target_scale import odd_target
+from thalweg.rules.fit.fit01_overfit import FITTED, vanishes
 from thalweg.rules.loss.loss01_initial_loss import far_above
 from thalweg.train.clone import clone
 
@@ -54,7 +55,7 @@ def rescaled(network: nn.Module, inputs: Inputs) -> nn.Module:
     def scale(module: nn.Module, given: tuple[Tensor, ...], output: Tensor) -> Tensor:
         spread = float(output.detach().double().std())
         if spread > 0:
-            module.weight.data /= spread  # type: ignore[union-attr, operator]
+            module.get_parameter("weight").div_(spread)
         return type(module).forward(module, *given)  # type: ignore[no-any-return]
 
     handles = [m.register_forward_hook(scale) for m in changed.modules() if isinstance(m, WEIGHTED)]
@@ -78,7 +79,7 @@ def try_remedies(bench: Bench, readings: Readings, head: Head, *, optimizer: Opt
     wanted: dict[str, bool] = {
         "standardize_inputs": bool(odd_scales(readings)),
         "scale_target": odd_target(readings) and head == FREE,
-        "rescale_weights": far_above(readings) and not odd_scales(readings),
+        "rescale_weights": not odd_scales(readings) and (far_above(readings) or stuck(readings)),
         "insert_relu": is_affine(readings),
     }
     if not any(wanted.values()) or (plain := plain_variant(bench, head)) is None:
@@ -90,6 +91,12 @@ def try_remedies(bench: Bench, readings: Readings, head: Head, *, optimizer: Opt
         if changed is not None:
             found += compare(name, plain, changed, bench.loss, optimizer=optimizer, steps=steps, seed=bench.seed)
     return found
+
+
+def stuck(readings: Readings) -> bool:
+    """Whether a few rows were not learned and hardly any difference between rows reaches the last layer."""
+    share = readings.value("overfit.share")
+    return share is not None and share < FITTED and vanishes(readings)
 
 
 def changed_variant(name: str, bench: Bench, plain: Variant, readings: Readings, head: Head) -> Variant | None:

@@ -53,12 +53,12 @@ def mean_of_proportions(successes: Sequence[float], totals: Sequence[float]) -> 
 
     The limits are the means `m` with `(m̂ - m)^2 = z^2 sum p_k (1-p_k) / n_k / K^2`, where the `p_k` are the most likely
     proportions whose mean is `m`. They solve `c p^2 - (n + c) p + x = 0` with one multiplier `c` for all, on which the
-    search runs. With K = 1 this is Wilson's interval; it is that of Miettinen and Nurminen (1985), carried from two
-    proportions to K as by Martín Andrés, Álvarez Hernández and Herranz Tejedor (2011).
+    search runs. With K = 1 this is Wilson's interval, with K = 2 that of Mee (1984); for K: Martín Andrés, Álvarez
+    Hernández and Herranz Tejedor 2011. Wilson's effective sample size fails here where a class has few rows.
 
     Args:
         successes: K counts.
-        totals: K row numbers, each at least 1.
+        totals: K row numbers, above 0; may be fractional.
 
     >>> [round(limit, 3) for limit in mean_of_proportions([9, 30], [10, 40])]
     [0.659, 0.903]

@@ -24,9 +24,9 @@ def measure(
 ) -> Result:
     """Measures a network's outputs on test rows.
 
-    Intervals: Wilson for proportions; the score interval of Miettinen and Nurminen for means of proportions; DeLong and
-    Newcombe for the area under the ROC curve; Hall's t for mean losses and errors; bootstrap (BCa) over rows for
-    average precision, macro F1 and r2. The coverage of each is tested by simulation.
+    Intervals: Wilson for proportions; the score interval for their means over classes; DeLong and Newcombe for the area
+    under the ROC curve; Hall's t for mean losses and errors; bootstrap (BCa) over rows for average precision and r2.
+    They speak of these rows and this network, not of another training. The coverage of each is tested by simulation.
 
     Args:
         output: binary `[N]`, `[N, 1]` or `[N, 2]`; multi-class `[N, C]`; regression `[N]` or `[N, T]`, in the unit

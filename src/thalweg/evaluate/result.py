@@ -100,7 +100,7 @@ class Threshold:
     def probability(self) -> float:
         """The cut as a probability of class 1."""
         if self.scores == "probabilities":
-            return self.value
+            return max(self.value, 0.0)
         return 1 / (1 + math.exp(-self.value)) if self.value > -700 else 0.0
 
 

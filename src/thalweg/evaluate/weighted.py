@@ -22,23 +22,6 @@ def average_precision_by_weight(score: Tensor, true: Tensor) -> Callable[[Tensor
     return value
 
 
-def macro_f1_by_weight(predicted: Tensor, true: Tensor, num_classes: int) -> Callable[[Tensor], Tensor]:
-    """Macro F1 as a function of row weights `[R, N]`."""
-    hit = (predicted == true).double()
-
-    def value(weights: Tensor) -> Tensor:
-        def by_class(index: Tensor, weight: Tensor) -> Tensor:
-            return weight.new_zeros(len(weight), num_classes).scatter_add(1, index.expand_as(weight), weight)
-
-        rows = by_class(true, weights)
-        present = rows > 0
-        called = by_class(predicted, weights)
-        f1 = 2 * by_class(true, weights * hit) / (rows + called).where(present, torch.ones_like(rows))
-        return (f1 * present).sum(1) / present.sum(1)
-
-    return value
-
-
 def r2_by_weight(error: Tensor, true: Tensor) -> Callable[[Tensor], Tensor]:
     """Mean r2 over the targets as a function of row weights `[R, N]`; `error` and `true` are `[N, T]`."""
     centered = true - true.mean(0)  # else the variance would cancel where the target is far from 0

@@ -241,6 +241,6 @@ def examine(sheet: Sheet, generator: torch.Generator) -> list[Reading]:
     }
     factor = values["loss.batch_factor"]
     if factor is not None and abs(factor - 2) < SUMMED:
-        values |= {name: None if values[name] is None else values[name] / len(sheet.output) for name in PER_ROW}
+        values |= {name: value / len(sheet.output) for name in PER_ROW if (value := values[name]) is not None}
     known = {name: value for name, value in values.items() if value is not None and math.isfinite(value)}
     return [Reading(name, value, count=len(sheet.output)) for name, value in known.items()]

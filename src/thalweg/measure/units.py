@@ -23,7 +23,8 @@ def unit_weights(network: nn.Module) -> Iterator[tuple[str, str]]:
 
 def labels_of(rows: Tensor) -> Tensor:
     """A number per row, the same for rows that are equal to the last bit."""
-    return torch.unique(rows.flatten(1), dim=0, return_inverse=True)[1]
+    _, labels = torch.unique(rows.flatten(1), dim=0, return_inverse=True)
+    return torch.as_tensor(labels)
 
 
 def agree(rows: Tensor, labels: Tensor, nothing: float) -> bool:

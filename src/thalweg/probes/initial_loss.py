@@ -79,8 +79,8 @@ def loss_value(loss: LossFunction, output: object, target: Tensor) -> Tensor:
         shape = f"outputs of shape {list(output.shape)}" if isinstance(output, Tensor) else type(output).__name__
         raise TrainingError(
             f"The loss failed on the network's {shape} and targets of shape {list(target.shape)} and type "
-            f"{target.dtype}. Its own message: {type(error).__name__}: {error}. Check that the last layer has one output "
-            "per class (or per target column) and that the loss takes targets of this type."
+            f"{target.dtype}. Its own message: {type(error).__name__}: {error}. Check that the last layer has one "
+            "output per class (or per target column) and that the loss takes targets of this type."
         ) from error
     require_scalar(value)
     return value.reshape(())

@@ -48,7 +48,7 @@ def without_dropout(network: nn.Module) -> nn.Module:
 
 
 def distinct_rows(inputs: Inputs, target: Tensor, count: int) -> Tensor:
-    """Positions of up to `count` rows with different inputs, the classes in turn: equal inputs may contradict each other."""
+    """Positions of up to `count` rows with different inputs, since equal ones may contradict; the classes in turn."""
     seen: set[bytes] = set()
     by_class: dict[int, list[int]] = {}
     flat = target.reshape(len(target), -1)[:, 0]
@@ -80,8 +80,9 @@ def overfit(
     """Trains clones on a few rows with different inputs, whole batch, Adam at a few rates, until one has learned them.
 
     Learned means that nine tenths of what the best constant answer leaves above the lowest possible loss are gone.
-    Readings: `overfit.rows`; `overfit.share`, the share removed by the best rate (1 is all); `overfit.trend`, how much of
-    it in the last fifth of its steps; `overfit.rate`; and `overfit.steps`, how many it took, only where it succeeded.
+
+    Readings: `overfit.rows`; `overfit.share`, the share removed by the best rate (1 is all); `overfit.trend`, how much
+    of it in the last fifth of its steps; `overfit.rate`; and `overfit.steps`, how many it took, where it succeeded.
     `overfit.share` is left out when the time ran out before 100 steps, because nothing was shown then.
 
     Args:

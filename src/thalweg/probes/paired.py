@@ -84,7 +84,7 @@ def compare(
         plain: the training as it is.
         changed: the same with the remedy.
         loss: `(output, target) -> scalar`.
-        optimizer: with its rate; without, Adam at the better of two rates for each variant, chosen on a seed of its own.
+        optimizer: with its rate; without, Adam at the better of two rates per variant, chosen on a seed of its own.
         steps: per training.
         batch: rows per step.
         seconds: budget for all trainings.

@@ -5,8 +5,8 @@ It finds the learning rate with an interval, and says when no rate learns anythi
 
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +17,7 @@ from thalweg.data.seeds import PROBE, mix
 from thalweg.errors import TrainingError
 from thalweg.parts.optimizers import SGD, Adagrad, Optimizer
 from thalweg.probes.course import Course, Lane, divide
-from thalweg.probes.paired_test import Difference, difference, quantile
+from thalweg.probes.student import Difference, paired
 from thalweg.readings import Reading
 from thalweg.train.clone import clone
 from thalweg.train.losses import LossFunction
@@ -25,13 +25,16 @@ from thalweg.train.noise import global_rng_kept
 from thalweg.train.step import Step
 
 STEPS = (15, 150)  # of a lane
-LANES = 20  # of a usual race: seven rates half a decade apart, the best of them again with other orders, finer ones
-FIRST_RATES = (1e-4, 1e-1)  # for optimizers that divide by the gradient's size; a decade higher and lower where needed
-FURTHEST = (1e-9, 1e4)
+LANES = 20  # in a usual race: about eight rates half a decade apart, two finer ones, the best five with other orders
 SEEDS = 3
+FIRST_RATES = (1e-4, 1e-1)  # of optimizers that divide by the gradient's size; wider where the best is at an edge
+WIDENED = 4  # times half a decade at each edge
+FURTHEST = (1e-12, 1e6)
+NEAR = 0.6  # decades from the best: rates that run again with other orders
+WIDTH = 0.3  # decades: of the kernel that smooths the curve
 LONGER = 4  # times the steps, before it is said that nothing can be learned
-NEAR = 0.3  # decades: width of the smoothing
-UNDECIDED = 0.02  # of the constant answer's loss: an improvement that large must be excluded to say "nothing"
+CHANCE = 0.025  # of a false "learnable", for each of the two looks, all rates together
+SMALL = 0.02  # of the constant answer's loss: an improvement as large must be excluded to say "nothing learnable"
 
 
 @dataclass(frozen=True)
@@ -40,15 +43,15 @@ class Race:
 
     Args:
         rate: minimum of the smoothed curve of held-out loss over the rate.
-        low: lowest rate that is not measurably worse than the best.
+        low: lowest rate that is not measurably worse than the best one.
         high: highest such rate.
         learnable: whether some rate does better on held-out rows than the best constant answer; False where it was
-            shown that none does, None where the race was too short to tell.
-        readings: `race.loss` and `race.excess` per rate, `race.rate`, `race.start`, `race.constant`, `race.learnable`,
-            `race.steps`.
+            shown that none does, None where that could not be told.
+        readings: `race.loss` and `race.excess` (over the best) per rate, `race.rate`, `race.start`, `race.constant`,
+            `race.learnable`, `race.steps`.
         text: one line for people: `"lr 0.003..0.02 → 0.008"`.
         steps: optimizer steps of all lanes.
-        seconds: time it took.
+        seconds: the time it took.
     """
 
     rate: float
@@ -76,13 +79,13 @@ def race(
     target_transform: Callable[[Tensor], Tensor] | None = None,
     seconds: float = 2.0,
 ) -> Race:
-    """Races constant rates; network, buffers and random generators are left as found.
+    """Races constant rates. Network, buffers and random generators are left as found.
 
     Args:
         network: the start of the training.
         loss: `(output, target) -> scalar`.
         optimizer: hyper-parameters; where its `lr` is a number, that rate takes part.
-        rows: training rows; up to a fifth of them is held out to score on, the lanes train on the others.
+        rows: training rows; up to a fifth is held out to score on, the lanes train on the others.
         batch_size: rows per step, as in the training.
         clip_norm: as in the training.
         decay_all: as in the training.
@@ -90,98 +93,225 @@ def race(
         device: where to train.
         transform: of the inputs, as in the training.
         target_transform: of the targets.
-        seconds: time to aim at; it decides the steps per lane (15 to 150) and how many orders are tried. A lane of a
-            large network has at least 15 steps, so that a race of one takes longer.
+        seconds: time to aim at. It decides the steps per lane and how many orders are tried; because a lane has at
+            least 15 steps, the race of a large network takes longer.
 
     Raises:
         TrainingError: when the loss is not finite at any rate.
+
+    >>> from thalweg.data.rows import Rows
+    >>> from thalweg.parts.optimizers import AdamW
+    >>> x = torch.randn(400, 4, generator=torch.Generator().manual_seed(0))
+    >>> rows = Rows(x, x.sum(1, keepdim=True), torch.arange(400), "train")
+    >>> found = race(nn.Linear(4, 1), nn.functional.mse_loss, AdamW(), rows, batch_size=32, seconds=0.3)
+    >>> found.low <= found.rate <= found.high, found.learnable
+    (True, True)
     """
     started = time.monotonic()
     with global_rng_kept():
         pool, held = divide(rows, batch_size=batch_size, steps=STEPS[1], seed=seed)
-        size = min(batch_size, len(pool))
-        loss = clone(loss) if isinstance(loss, nn.Module) else loss  # type: ignore[assignment]
+        fed = {"device": device, "transform": transform, "target_transform": target_transform}
+        own_loss = clone(loss) if isinstance(loss, nn.Module) else loss
 
-        def feed(fed: AnyRows, rows_per_batch: int, number: int, shuffle: bool = True) -> Feeder:
-            return Feeder(
-                fed,
-                batch_size=rows_per_batch,
-                seed=mix(PROBE, seed, number),
-                shuffle=shuffle,
-                device=device,
-                transform=transform,
-                target_transform=target_transform,
-            )
+        def make_step(copy: nn.Module, number: int) -> Step:
+            noise = mix(PROBE, seed, number)
+            return Step(copy, own_loss, optimizer, clip_norm=clip_norm, decay_all=decay_all, seed=noise)
 
-        course = Course(
-            clone(network).to(device),
-            loss,
-            lambda net, number: Step(
-                net, loss, optimizer, clip_norm=clip_norm, decay_all=decay_all, seed=mix(PROBE, seed, number)
-            ),
-            lambda number: feed(pool, size, number),
-            feed(held, len(held), 0, shuffle=False),
-        )
-        grid = _Grid(course, optimizer, seconds)
+        def feed(number: int) -> Feeder:
+            return Feeder(pool, batch_size=min(batch_size, len(pool)), seed=mix(PROBE, seed, number), **fed)  # type: ignore[arg-type]
+
+        scored = Feeder(held, batch_size=len(held), seed=0, shuffle=False, **fed)  # type: ignore[arg-type]
+        grid = Grid(Course(clone(network).to(device), own_loss, make_step, feed, scored), optimizer, seconds)
         grid.search()
         learnable = grid.learnable()
     return grid.conclude(learnable, time.monotonic() - started)
 
 
-class _Grid:
-    """The rates tried so far, and which to try next."""
+class Grid:
+    """The rates tried so far, and which to try next.
+
+    Args:
+        course: what the lanes share.
+        optimizer: its kind decides where to begin.
+        seconds: time to aim at.
+    """
 
     def __init__(self, course: Course, optimizer: Optimizer, seconds: float) -> None:
         self.course = course
         self.own = None if optimizer.lr == "auto" else float(optimizer.lr)
-        self.factor = 1 - optimizer.momentum if isinstance(optimizer, SGD) else 1.0
-        if isinstance(optimizer, SGD | Adagrad):
-            self.factor *= 100 if isinstance(optimizer, SGD) else 10
-        self.lanes: dict[float, list[Lane]] = {}
+        factor = 100 * (1 - optimizer.momentum) if isinstance(optimizer, SGD) else 1.0
+        factor = 10.0 if isinstance(optimizer, Adagrad) else factor
+        self.first = [round(2 * math.log10(factor * rate)) for rate in FIRST_RATES]  # in half decades
         self.deadline = time.monotonic() + seconds
+        self.lanes: dict[float, list[Lane]] = {}
+        self.longer: list[Lane] = []
         self.steps = self._affordable(seconds)
 
     def _affordable(self, seconds: float) -> int:
-        """Steps per lane such that the usual number of lanes takes `seconds`. A first, short lane warms up."""
-        rate = FIRST_RATES[0] * self.factor
-        self.course.run(rate, steps=3)
+        """Steps per lane, such that the usual number of lanes takes `seconds`."""
+        rate = 10 ** (self.first[0] / 2)
+        self.course.run(rate, steps=3)  # warms up
         started = time.monotonic()
-        self.course.run(rate, steps=5)
-        return int(min(max(5 * seconds / LANES / (time.monotonic() - started), STEPS[0]), STEPS[1]))
+        self.course.run(rate, steps=6)
+        return int(min(max(6 * seconds / LANES / (time.monotonic() - started), STEPS[0]), STEPS[1]))
 
-    def try_rate(self, rate: float, seed: int = 0) -> float:
-        """Runs a lane, once per rate and order; its score."""
-        own = self.lanes.setdefault(rate, [])
-        if len(own) <= seed:
-            own.append(self.course.run(rate, steps=self.steps, seed=seed))
-        return own[seed].score
+    def score(self, rate: float, seed: int = 0) -> float:
+        """The held-out loss of a rate with one order of rows; infinite where it diverged."""
+        lanes = self.lanes.setdefault(rate, [])
+        if len(lanes) == seed:
+            lanes.append(self.course.run(rate, steps=self.steps, seed=seed))
+        return lanes[seed].score
 
     def search(self) -> None:
-        """Half a decade apart, wider where the best is at an edge; then finer, and with other orders."""
-        low, high = (round(2 * math.log10(rate * self.factor)) for rate in FIRST_RATES)
-        failed = 0
+        """Half decades first, wider where the best is at an edge, then finer, then with other orders."""
+        low, high = self.first
+        diverged = 0
         for k in range(low, high + 1):
-            failed = failed + 1 if self.try_rate(10 ** (k / 2)) == math.inf else 0
-            if failed == 2:
+            diverged = diverged + 1 if self.score(10 ** (k / 2)) == math.inf else 0
+            if diverged == 2:
+                high = k
                 break
-        while self._coarse_best() == min(self.lanes) > FURTHEST[0]:
-            self.try_rate(10 ** (round(2 * math.log10(min(self.lanes))) / 2 - 0.5))
-        while self._coarse_best() == max(self.lanes) < FURTHEST[1]:
-            self.try_rate(10 ** (round(2 * math.log10(max(self.lanes))) / 2 + 0.5))
-        best = self._coarse_best()
+        while self.best() == 10 ** (low / 2) and 10 ** (low / 2) > FURTHEST[0]:
+            if low == self.first[0] - WIDENED and self.score(self.best()) < math.inf:
+                break
+            low -= 1
+            self.score(10 ** (low / 2))
+        while self.best() == 10 ** (high / 2) and high < self.first[1] + WIDENED:
+            high += 1
+            self.score(10 ** (high / 2))
+        if self.score(self.best()) == math.inf:
+            raise TrainingError(
+                f"The loss is not finite after {self.steps} steps at any rate from {10 ** (low / 2):.0e} to "
+                f"{10 ** (high / 2):.0e}. Check the inputs' scale and the loss; `check()` names the first such operation."
+            )
         if self.own is not None:
-            self.try_rate(self.own)
-        for rate in (best / 10**0.25, best * 10**0.25):
-            if self._in_time():
-                self.try_rate(rate)
-        near = [r for r in self.lanes if abs(math.log10(r / best)) < 0.6 and self.lanes[r][0].score < math.inf]
+            self.score(self.own)
+        best = self.best()
+        for rate in (best * 10**-0.25, best * 10**0.25):
+            if time.monotonic() < self.deadline:
+                self.score(rate)
+        self._repeat(self.best())
+
+    def _repeat(self, best: float) -> None:
+        """Runs the rates around the best, and the plan's own, with other orders while there is time."""
+        near = [r for r in self.lanes if abs(math.log10(r / best)) < NEAR or r == self.own]
+        lane_seconds = 0.0
         for seed in range(1, SEEDS):
-            if self._in_time(len(near)):
-                for rate in dict.fromkeys([*near, *([self.own] if self.own else [])]):
-                    self.try_rate(rate, seed)
+            started = time.monotonic()
+            if started + len(near) * lane_seconds > self.deadline:
+                return
+            for rate in near:
+                self.score(rate, seed)
+            lane_seconds = (time.monotonic() - started) / len(near)
 
-    def _in_time(self, lanes: int = 1) -> bool:
-        return time.monotonic() < self.deadline
+    def best(self) -> float:
+        """The rate with the lowest held-out loss, over the orders it ran; the lowest rate where all diverged."""
+        return min(self.lanes, key=lambda rate: (self.mean(rate), rate))
 
-    def _coarse_best(self) -> float:
-        return min(self.lanes, key=lambda rate: (self.lanes[rate][0].score, rate))
+    def mean(self, rate: float) -> float:
+        lanes = self.lanes[rate]
+        return sum(lane.score for lane in lanes) / len(lanes)
+
+    def excess(self, rate: float) -> Difference:
+        """How much worse a rate is than the best, paired over blocks and the orders that both ran."""
+        pairs = zip(self.lanes[rate], self.lanes[self.best()], strict=False)
+        return paired(torch.stack([own.scores - best.scores for own, best in pairs]))
+
+    def learnable(self) -> bool | None:
+        """Whether some rate beats the best constant answer; before it is said that none does, the best run longer."""
+        constant = self.course.constant
+        if constant is None:
+            return None
+        seen = [torch.stack([lane.scores for lane in lanes]) - constant for lanes in self.lanes.values()]
+        if any(paired(gain).below < CHANCE / len(seen) for gain in seen):
+            return True
+        rates = sorted(self.lanes, key=self.mean)[:3]
+        self.longer = [self.course.run(rate, steps=LONGER * self.steps) for rate in rates]
+        gains = [paired((lane.scores - constant)[None]) for lane in self.longer]
+        if any(gain.below < CHANCE / len(gains) for gain in gains):
+            return True
+        smallest = -SMALL * abs(float(constant.mean()))
+        return False if all(gain.low > smallest for gain in gains) else None
+
+    def conclude(self, learnable: bool | None, seconds: float) -> Race:
+        """The rate, its interval, and the readings."""
+        excess = {rate: self.excess(rate) for rate in sorted(self.lanes)}
+        best = self.best()
+        rate = smoothed_minimum({r: self.mean(r) for r in self.lanes}, float(self.course.start.mean()))
+        low, high = span(sorted(excess), best, {r for r, e in excess.items() if e.low <= 0})
+        low, high = min(low, rate), max(high, rate)
+        race_text = f"lr {low:.2g}..{high:.2g} → {rate:.2g}"
+        constant = None if self.course.constant is None else float(self.course.constant.mean())
+        if learnable is False:
+            lowest = min(lane.score for lane in self.longer)
+            race_text = (
+                f"nothing learnable at any rate: held-out loss {lowest:.4g}, a constant answer has {constant:.4g}"
+            )
+        return Race(
+            rate, low, high, learnable, tuple(self._readings(excess, rate, low, high, learnable)), race_text,
+            self.course.num_steps, seconds,
+        )  # fmt: skip
+
+    def _readings(
+        self, excess: dict[float, Difference], rate: float, low: float, high: float, learnable: bool | None
+    ) -> list[Reading]:
+        course, count = self.course, len(self.course.target)
+        found = [
+            Reading("race.rate", rate, low=low, high=high, count=len(self.lanes)),
+            Reading("race.steps", self.steps),
+            Reading("race.start", float(course.start.mean()), count=count),
+        ]
+        for each, difference in excess.items():
+            scores = torch.stack([lane.scores for lane in self.lanes[each]])
+            own = paired(scores)
+            place, note = f"{each:.6g}", "diverged" if own.mean == math.inf else ""
+            found.append(Reading("race.loss", own.mean, place, low=own.low, high=own.high, count=count, note=note))
+            found.append(
+                Reading("race.excess", difference.mean, place, low=difference.low, high=difference.high, count=count)
+            )
+        if course.constant is not None:
+            constant = paired(course.constant[None])
+            found.append(Reading("race.constant", constant.mean, low=constant.low, high=constant.high, count=count))
+        if learnable is not None:
+            found.append(Reading("race.learnable", float(learnable), count=count))
+        found += [Reading("race.longer", lane.score, f"{lane.rate:.6g}", count=count) for lane in self.longer]
+        return found
+
+
+def span(rates: list[float], best: float, equal: set[float]) -> tuple[float, float]:
+    """The stretch of rates around the best that are not measurably worse, to half the way to the next one that is.
+
+    >>> span([0.001, 0.01, 0.1, 1.0], 0.01, {0.01, 1.0})
+    (0.00316..., 0.0316...)
+    """
+    low = high = rates.index(best)
+    while low > 0 and rates[low - 1] in equal:
+        low -= 1
+    while high < len(rates) - 1 and rates[high + 1] in equal:
+        high += 1
+    below, above = rates[max(low - 1, 0)], rates[min(high + 1, len(rates) - 1)]
+    return math.sqrt(rates[low] * below), math.sqrt(rates[high] * above)
+
+
+def smoothed_minimum(scores: dict[float, float], start: float) -> float:
+    """Where the curve of the logarithm of the loss over the logarithm of the rate, smoothed, is lowest.
+
+    At each point it is the parabola fitted with a Gaussian kernel, so that one lucky lane does not decide. Rates that
+    diverged count as somewhat worse than the start. Losses that can be negative are not taken to logarithms.
+    """
+    finite = [score for score in scores.values() if score < math.inf]
+    ceiling = max(start, min(finite))
+    positive = min(finite) > 0
+    x = torch.tensor([math.log10(rate) for rate in scores], dtype=torch.float64)
+    top = ceiling * 1.5 if positive else ceiling + 0.5 * (ceiling - min(finite))
+    y = torch.tensor([min(score, top) for score in scores.values()], dtype=torch.float64)
+    y = y.log() if positive else y
+    best = float(x[int(y.argmin())])
+    grid = torch.linspace(best - 0.5, best + 0.5, 41, dtype=torch.float64)
+    grid = grid[(grid >= float(x.min())) & (grid <= float(x.max()))]
+    values = []
+    for at in grid:
+        powers = torch.stack([torch.ones_like(x), x - at, (x - at) ** 2], 1)
+        weights = torch.exp(-0.5 * ((x - at) / WIDTH) ** 2).sqrt()
+        values.append(torch.linalg.lstsq(powers * weights[:, None], (y * weights)[:, None]).solution[0])
+    return float(10 ** grid[int(torch.cat(values).argmin())])

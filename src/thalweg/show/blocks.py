@@ -15,7 +15,8 @@ def sparkline(values: Sequence[float], *, width: int, unicode: bool = True) -> s
     ('█▅▁x', '_#')
     """
     signs = BLOCKS if unicode else ASCII_BLOCKS
-    points = thinned(values, width)
+    largest = max((abs(v) for v in values if math.isfinite(v)), default=0.0) or 1.0
+    points = thinned([v / largest for v in values], width)
     finite = [v for v in points if math.isfinite(v)]
     low, high = min(finite, default=0.0), max(finite, default=0.0)
     scale = (len(signs) - 1) / (high - low) if high > low else 0.0

@@ -25,7 +25,9 @@ MISSING = "–"
 
 
 def number(value: float | None, digits: int = 4) -> str:
-    """A number with `digits` significant digits and thousands separators; a dash where there is none.
+    """A number with `digits` significant digits and thousands separators, a dash where there is none.
+
+    A float takes at most nine characters.
 
     >>> [number(v) for v in (28938, 0.65512, 12345.678, 2.0, 1.2e-7, float("nan"), None)]
     ['28,938', '0.6551', '12,346', '2.000', '1.2e-07', 'NaN', '–']
@@ -38,9 +40,9 @@ def number(value: float | None, digits: int = 4) -> str:
         return "NaN" if math.isnan(value) else "∞" if value > 0 else "−∞"
     if value == 0:
         return "0"
-    exponent = math.floor(math.log10(abs(float(f"{value:.{digits - 1}e}"))))  # after rounding: 0.99999 is 1.000
-    if not -4 < exponent < 9:
-        return scientific(value, min(digits, 3))
+    exponent = int(f"{value:.{digits - 1}e}".split("e")[1])  # after rounding: 0.99999 is 1.000
+    if not -4 < exponent < 6:
+        return scientific(value, min(digits, 3 if abs(exponent) < 100 else 2))
     return f"{value:,.{max(0, digits - 1 - exponent)}f}"
 
 
@@ -138,8 +140,8 @@ def title(name: str) -> str:
 def shorten(text: str, width: int) -> str:
     """A name or a path no longer than `width`, its middle left out.
 
-    >>> shorten("/home/someone/very/long/path/model.py", 20)
-    '/home/som…h/model.py'
+    >>> shorten("projects/someone/very/long/path/model.py", 20)
+    'projects/…h/model.py'
     """
     if len(text) <= width:
         return text

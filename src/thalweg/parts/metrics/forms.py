@@ -10,6 +10,7 @@ from thalweg.errors import DataError, UsageError, did_you_mean
 
 Kind = Literal["binary", "multiclass", "regression"]
 Scores = Literal["logits", "probabilities"]
+DIVERGED = "The training has diverged or an input is NaN: lower the learning rate, or look at the inputs."
 SUM_TOLERANCE = 1e-2  # probabilities of half-precision networks sum to 1 only within about 0.004
 
 
@@ -39,19 +40,20 @@ def exact(values: Tensor) -> Tensor:
     return (values.cpu() if values.device.type == "mps" else values).double()
 
 
-def refuse_nan(values: Tensor, what: str) -> None:
+def refuse_nan(values: Tensor, what: str, advice: str = DIVERGED) -> None:
     """Raises `DataError` where a value is NaN: it has no rank, and every comparison with it would be silently false."""
     if (count := int(values.isnan().sum())) > 0:  # synchronizes the device
         raise DataError(
-            f"{what} has {count:,} NaN among {values.numel():,} values, so nothing can be measured. "
-            "The training has diverged or an input is NaN: lower the learning rate, or look at the inputs."
+            f"{what} has {count:,} NaN among {values.numel():,} values, so nothing can be measured. {advice}"
         )
 
 
 def same_rows(output: Tensor, target: Tensor) -> None:
-    if output.shape[0] != target.shape[0]:
+    """Raises `DataError` where the rows of output and target, their first dimension, differ in number."""
+    if not output.ndim or output.shape[:1] != target.shape[:1]:
         raise DataError(
-            f"The output has {output.shape[0]:,} rows and the target {target.shape[0]:,}; give one target per output."
+            f"The output has shape {list(output.shape)} and the target {list(target.shape)}; both need the same number "
+            "of rows in their first dimension."
         )
 
 
@@ -181,5 +183,5 @@ def pairs(output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
             f"shapes {list(output.shape)} and {list(target.shape)}."
         )
     refuse_nan(predicted, "The output")
-    refuse_nan(true, "The target")
+    refuse_nan(true, "The target", "Leave out the rows without a target.")
     return predicted, true

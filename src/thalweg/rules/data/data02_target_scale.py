@@ -29,7 +29,7 @@ from thalweg.rules.trial import number, trial
 
 CODE = "DATA02"
 NAME = "target scale"
-NEEDS = ("target.deviation",)
+NEEDS = ("target.distinct",)
 
 DECADE = 10.0  # from scale 1, either way
 
@@ -58,7 +58,7 @@ def judge(readings: Readings) -> list[Finding]:
             severity="warning",
             standing="verified" if found else "suspicion",
             cause="target_scale",
-            why="The outputs begin near zero and move by small steps, which do not suit a target this far or this small.",
+            why="The outputs begin near zero and move by small steps, too small or too large for such a target.",
             evidence=(
                 Evidence("mean of the target", number(mean), f"within {DECADE:g}"),
                 Evidence("deviation of the target", number(deviation), f"{1 / DECADE:g} to {DECADE:g}"),

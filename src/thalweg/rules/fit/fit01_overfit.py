@@ -20,7 +20,7 @@ of a scale that no step can bridge.
 ## Known limits
 Contradictory labels of equal inputs are left out, those of nearly equal inputs are not. A linear model or a very small
 one learns only a part, which is no fault and not reported; neither is a network that still improves when the steps are
-over. Functional dropout stays on. Time may run out before anything was shown; then it is not judged.
+over, unless a paired probe shows that rescaled weights learn twice as much. Functional dropout stays on. Time may run out before anything was shown; then it is not judged.
 
 ## Remedies
 - Vanishing: He or Xavier initialization, ReLU instead of sigmoid, normalization or residual connections, fewer layers
@@ -34,7 +34,7 @@ Rectifiers" (ICCV 2015).
 
 from thalweg.findings import Cause, Evidence, Excluded, Finding, Remedy
 from thalweg.readings import Reading, Readings
-from thalweg.rules.trial import number
+from thalweg.rules.trial import number, trial
 
 CODE = "FIT01"
 NAME = "overfit a few rows"
@@ -68,7 +68,11 @@ def judge(readings: Readings) -> list[Finding]:
     cause, evidence = cause_of(readings)
     if share < NOTHING and not trend > FLAT:
         return [finding(readings, share, cause, evidence, nothing=True)]
-    if cause in ("vanishing", "dead_units") and trend <= FLAT:
+    rescaled = trial(readings, "rescale_weights")
+    decisive = rescaled is not None and rescaled.decisive
+    if cause in ("vanishing", "dead_units") and (trend <= FLAT or decisive):
+        if rescaled is not None and decisive:
+            evidence += rescaled.evidence("rescaled initial weights")
         return [finding(readings, share, cause, evidence, nothing=False)]
     return []
 
@@ -112,6 +116,12 @@ WHY: dict[Cause, str] = {
 }
 
 
+def vanishes(readings: Readings) -> bool:
+    """Whether less than a thousandth of the differences between rows reaches the last weight layer."""
+    flow = readings.of("flow.spread")
+    return len(flow) > 1 and flow[-1].value < LOST * flow[0].value
+
+
 def cause_of(readings: Readings) -> tuple[Cause, tuple[Evidence, ...]]:
     """The cause that the readings at the start name, and what they say."""
     flow = readings.of("flow.spread")
@@ -122,7 +132,7 @@ def cause_of(readings: Readings) -> tuple[Cause, tuple[Evidence, ...]]:
     ratio = next((r for r in readings.of("input.ratio") if r.value > COLUMNS), None)
     if scale is not None or ratio is not None:
         return "input_scale", tuple(scales(scale, ratio))
-    if len(flow) > 1 and flow[-1].value < LOST * flow[0].value:
+    if vanishes(readings):
         first, last = flow[0], flow[-1]
         return "vanishing", (
             Evidence(f"difference between rows entering layer {first.place}", number(first.value)),

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from html import escape
 
 WIDTH = 440.0  # of a drawing in its own units: at 400 to 700 pixels its 11-unit labels are well read
-# On a phone the style sheet raises the labels from 11 to 14 units, as the drawing shrinks there; room is left for those.
-CHARACTER = 7.5
+# On a phone, where the drawing shrinks, the style sheet raises the labels from 11 to 14 units; room is left for those.
+CHARACTER = 8.0
 LINE = 15.0
 
 
@@ -27,7 +27,8 @@ def tag(name: str, *children: str, **attributes: str | float | None) -> str:
 
 def at(value: float) -> str:
     """A coordinate with one decimal."""
-    return f"{value:.1f}".removesuffix(".0").replace("-0", "0") if abs(value) < 0.05 else f"{value:.1f}".removesuffix(".0")
+    rounded = f"{value:.1f}".removesuffix(".0")
+    return "0" if rounded == "-0" else rounded
 
 
 def label(x: float, y: float, content: str, *, anchor: str = "start", cls: str | None = None) -> str:
@@ -49,7 +50,7 @@ def width_of(content: str) -> float:
 def shorten(content: str, width: float) -> str:
     """A label that fits, its middle left out where it is too long.
 
-    >>> shorten("layer2.1.relu2", 75)
+    >>> shorten("layer2.1.relu2", 80)
     'layer…elu2'
     """
     count = max(int(width / CHARACTER), 3)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 POINTS = 2000  # in one chart; more cannot be seen, and would make the page heavy
 
@@ -48,4 +49,4 @@ def thin_band(x: Sequence[float], low: Sequence[float], high: Sequence[float], c
 def stretches(length: int, count: int) -> list[tuple[int, int]]:
     """`count` stretches of equal length, as begin and end."""
     edges = [k * length // count for k in range(count + 1)]
-    return list(zip(edges, edges[1:], strict=False))
+    return list(pairwise(edges))

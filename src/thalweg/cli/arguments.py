@@ -1,4 +1,4 @@
-"""The command line. Nothing heavy is imported here, so that help comes at once; commands live in `thalweg.commands`."""
+"""Arguments, help and exit statuses; what a command does is in `commands`, which is imported when it is asked for."""
 
 import argparse
 import os
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser().print_help()
         return OK
     try:
-        from thalweg import commands
+        from thalweg.cli import commands
 
         status = int(getattr(commands, options.command)(options))
         sys.stdout.flush()
@@ -67,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def fail(error: ThalwegError, options: argparse.Namespace) -> int:
     if os.environ.get("THALWEG_DEBUG"):
         raise error
-    from thalweg.commands import print_error
+    from thalweg.cli.commands import print_error
 
     print_error(error, as_json=getattr(options, "format", "text") == "json")
     return WRONG
@@ -194,7 +194,3 @@ def settings_of(options: argparse.Namespace) -> dict[str, Any]:
             raise UsageError(f"--set {name} is given twice: {given[name]!r} and {value!r}. Give one.")
         given[name] = value
     return dict(sorted(given.items(), key=lambda item: item[0].count(".")))
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -8,7 +8,7 @@ from contextlib import contextmanager, nullcontext, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from thalweg.cli import FOUND, INTERRUPTED, OK, settings_of
+from thalweg.cli.arguments import FOUND, INTERRUPTED, OK, settings_of
 from thalweg.errors import ThalwegError, UsageError, did_you_mean
 from thalweg.events import StageEnded
 from thalweg.findings import Finding
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from thalweg.evaluate.result import Result
     from thalweg.experiment import Experiment
     from thalweg.run import Run
-    from thalweg.source import Source
+    from thalweg.cli.source import Source
 
 # ---------------------------------------------------------------------- commands on a file
 
@@ -153,7 +153,7 @@ def speaking(options: argparse.Namespace) -> Iterator[Terminal]:
 
 
 def load(text: str) -> "Source":
-    from thalweg.source import load_source
+    from thalweg.cli.source import load_source
 
     return load_source(text)
 

@@ -40,14 +40,14 @@ def load_source(text: str) -> Source:
     Raises:
         UsageError: when there is no such file, it fails, or it defines no experiment, or several and none is named.
     """
-    from thalweg.experiment import Experiment
-    from thalweg.plan import Plan
-
     file, wanted = split_name(text)
     path = Path(file)
     if not path.is_file():
         what = "is a folder" if path.is_dir() else "does not exist"
         raise UsageError(f"{file} {what}. Give a Python file that defines an experiment: thalweg train FILE[:NAME].")
+    from thalweg.experiment import Experiment
+    from thalweg.plan import Plan
+
     sha = hashlib.sha256(path.read_bytes()).hexdigest()
     module = import_file(path)
     found = {name: value for name, value in vars(module).items() if isinstance(value, Experiment)}
