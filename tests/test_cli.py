@@ -28,7 +28,8 @@ generator = torch.Generator().manual_seed(0)
 x = torch.randn(240, 4, generator=generator)
 y = (x[:, 0] + x[:, 1] > 0).long()
 print("a print of the file's own")
-experiment = tw.Experiment(nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2)), train=(x, y), loss="cross_entropy")
+model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
+experiment = tw.Experiment(model, train=(x, y), loss="cross_entropy")
 plan = tw.Plan(optimizer=tw.optimizers.SGD(lr=0.1), epochs=2, batch_size=32, probes=False)
 if __name__ == "__main__":
     raise SystemExit("this must not run")
@@ -103,9 +104,7 @@ def test_commands_that_only_read_do_not_import_torch(write: Write, tmp_path: Pat
         (["check", "x.py", "--fail-on", "fatal"], "invalid choice: 'fatal'"),
     ],
 )
-def test_wrong_arguments_say_where_help_is(
-    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_wrong_arguments_say_where_help_is(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(arguments)
     assert ended.value.code == 2
@@ -122,7 +121,10 @@ def test_wrong_arguments_say_where_help_is(
         ("def f():\n    return 1 / 0\nf()", ["ZeroDivisionError", "line 2", "while it was imported"]),
         ("import sys\nsys.exit(3)", ["SystemExit: 3"]),
         ("from thalweg.errors import DataError\n\nraise DataError('rows differ')", ["error: rows differ", "line 3"]),
-        (SMALL + "small = tw.Experiment(nn.Linear(4, 2), train=(x, y), loss='cross_entropy')", ["2 experiments", ":small"]),
+        (
+            SMALL + "small = tw.Experiment(model, train=(x, y), loss='cross_entropy')",
+            ["2 experiments", ":small"],
+        ),
         (SMALL.replace("epochs=2", "epoch=2"), ["epoch"]),
     ],
     ids=["none", "syntax", "exception", "exit", "thalweg", "several", "plan"],
@@ -197,7 +199,14 @@ def test_runs_as_a_table_and_as_a_document(write: Write, tmp_path: Path, capsys:
     out = capsys.readouterr().out
     assert max(map(len, out.splitlines())) <= 80
     flat = " ".join(out.split())
-    for part in ("amber-fjord-12", "completed", "2026-11-23 01:30", "test accuracy 98.61 %", "1 warning, 1 note", "unreadable"):
+    for part in (
+        "amber-fjord-12",
+        "completed",
+        "2026-11-23 01:30",
+        "test accuracy 98.61 %",
+        "1 warning, 1 note",
+        "unreadable",
+    ):
         assert part in flat, flat
     assert main(["runs", "--format", "json"]) == 0
     listed = {run["name"]: run for run in strict_json(capsys.readouterr().out)}
@@ -239,7 +248,9 @@ def test_a_closed_pipe_is_no_traceback(write: Write, tmp_path: Path) -> None:
     for arguments in (["runs"], ["runs", "--format", "json"], ["explain", "LOSS01"]):
         reader, writer = os.pipe()
         os.close(reader)
-        done = subprocess.run([sys.executable, "-c", code, *arguments], stdout=writer, stderr=subprocess.PIPE, text=True)
+        done = subprocess.run(
+            [sys.executable, "-c", code, *arguments], stdout=writer, stderr=subprocess.PIPE, text=True
+        )
         os.close(writer)
         assert done.returncode == 0
         assert done.stderr == ""

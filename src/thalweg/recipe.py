@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from thalweg.data.rows import AnyRows, Rows, head, tensors_of
+from thalweg.data.rows import AnyRows, Rows, spread, tensors_of
 from thalweg.data.task import Task
 from thalweg.parts.optimizers import AdamW
 from thalweg.parts.schedules import WarmupCosine
@@ -21,7 +21,7 @@ STEPS = 2500  # of a training, where the epochs' limits allow
 EPOCHS = (15, 60)
 BATCH = (16, 256)
 BATCHES_PER_EPOCH = 32
-EVEN = 2.0  # classes are even while the largest has at most this many times its even share
+EVEN = 0.5  # classes are even while the smallest has at least this much of its even share
 CLIPPED = (nn.RNNBase, nn.RNNCellBase, nn.MultiheadAttention)
 
 
@@ -107,7 +107,7 @@ def preprocessing_for(rows: AnyRows, network: nn.Module, table: bool) -> tuple[s
         return "none", "the inputs are indices"
     if why := trained_before(network):
         return "none", f"{why}: its inputs are taken to be as it knows them"
-    sample = [v[:2000].double() for v in tensors_of(head(rows, 2000).inputs) if is_numeric(v)]
+    sample = [v.double() for v in tensors_of(spread(rows, 2000).inputs) if is_numeric(v)]
     if all(is_standard(v) for v in sample):
         return "none", "the inputs have mean 0 and deviation 1 already"
     return "standardize", "the inputs have a mean or a deviation far from 0 and 1"
@@ -152,6 +152,6 @@ def selection_for(target: Tensor, task: Task, metrics: Sequence[str]) -> tuple[s
     if task.kind == "regression" or "accuracy" not in metrics:
         return "loss", "the smoothest measure on the validation rows"
     counts = torch.unique(target.long(), return_counts=True)[1]
-    if float(counts.max()) * len(counts) / float(counts.sum()) > EVEN:
-        return "loss", "the classes are uneven, and accuracy would favor the large one"
+    if int(counts.min()) * len(counts) < EVEN * int(counts.sum()):
+        return "loss", "the classes are uneven, and accuracy would favor the large ones"
     return "accuracy", "what is asked of a classifier; it may still rise when the loss does no more fall (L42)"

@@ -13,7 +13,7 @@ import torch
 import thalweg
 from thalweg.build import describe
 from thalweg.data.prepare import Prepared
-from thalweg.data.rows import AnyRows, head
+from thalweg.data.rows import AnyRows, head, spread
 from thalweg.doctor.check import Check, check
 from thalweg.doctor.diagnose import diagnose
 from thalweg.events import Decided, Event, FindingRaised, Listener, RunEnded, RunStarted, StageEnded
@@ -205,7 +205,7 @@ class Session:
     def _fit(self, step: int) -> list[Reading]:
         """The kept weights on training and validation rows, in evaluation mode: what over- and underfitting compare."""
         readings = []
-        for name, rows in (("train", head(self.prepared.train, FIT_ROWS)), ("validation", self.prepared.validation)):
+        for name, rows in (("train", spread(self.prepared.train, FIT_ROWS)), ("validation", self.prepared.validation)):
             assert isinstance(self.plan.batch_size, int)
             batches = self.setup.held_out(rows, self.plan.batch_size)
             output, target, loss = outputs_and_loss(self.setup.network, self.loss, batches.epoch(0))

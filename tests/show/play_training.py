@@ -1,4 +1,4 @@
-"""Plays the events of a training to the terminal; run by the tests in a pty, with the names it should print as arguments."""
+"""Plays the events of a training to the terminal; run by the tests in a pty, with the names to print as arguments."""
 
 import math
 import sys
@@ -28,8 +28,8 @@ def play(listener: Terminal, model: str = "CNN 38.3k params", path: str = "runs/
             print("a print of the user's own")
             print("a warning of torch's", file=sys.stderr)
         listener(
-            EpochEnded(epoch, EPOCHS, epoch * STEPS, loss, loss * 1.1, "accuracy", 1 - loss / 3, 0.0032 * (1 - epoch / 30),
-                       1.9, 1.1e-3, 8412.0, 0.137, epoch <= 27)
+            EpochEnded(epoch, EPOCHS, epoch * STEPS, loss, loss * 1.1, "accuracy", 1 - loss / 3,
+                       0.0032 * (1 - epoch / 30), 1.9, 1.1e-3, 8412.0, 0.137, epoch <= 27)
         )  # fmt: skip
     listener(Progress(EPOCHS * STEPS, EPOCHS * STEPS, EPOCHS, EPOCHS, loss))
     listener(RunEnded("amber-fjord-12", "completed", "It learned, with one fault: 38 % of units died.", 27, 41.2))

@@ -70,7 +70,13 @@ def facts(name: str, epochs: int) -> dict[str, Any]:
     plan = Plan(epochs=epochs, batch_size=32).to_json()
     plan["optimizer"] = {"name": "AdamW", "lr": 0.0032, "weight_decay": 0.01, "betas": [0.9, 0.999], "eps": 1e-08}
     plan["schedule"] = {"name": "WarmupCosine", "warmup": 0.05}
-    plan |= {"preprocessing": "standardize", "target_scaling": "none", "clip_norm": None, "selection": "loss", "seed": 0}
+    plan |= {
+        "preprocessing": "standardize",
+        "target_scaling": "none",
+        "clip_norm": None,
+        "selection": "loss",
+        "seed": 0,
+    }
     return {
         "name": name,
         "created": "2026-11-23T01:30:00+00:00",
@@ -146,8 +152,8 @@ def layer_readings(epochs: int) -> list[Reading]:
             readings += [
                 Reading("activation.mean", 0.4 if kind == "ReLU" else 0.01, place=place, step=step, note=kind),
                 Reading("activation.std", 0.9 * noise.uniform(0.9, 1.1), place=place, step=step, note=kind),
-                Reading("gradient.rms", 10 ** (-2 - depth / 9 - step / 2000) * noise.uniform(0.5, 2) * (0.05 if dying else 1),
-                        place=place, step=step),
+                Reading("gradient.rms", 10 ** (-2 - depth / 9 - step / 2000) * noise.uniform(0.5, 2)
+                        * (0.05 if dying else 1), place=place, step=step),
             ]  # fmt: skip
             if kind == "ReLU":
                 readings.append(Reading("activation.dead", 0.38 if dying else 0.01, place=place, step=step))
@@ -169,7 +175,9 @@ def ten_classes() -> Result:
         confusion[true][predicted] += rows
     right = [row[k] / sum(row) for k, row in enumerate(confusion)]
     per_class = [
-        ClassRow(str(k), 36, measure("precision", 0.97, 0.05), measure("recall", right[k], 0.07), measure("f1", 0.975, 0.05))
+        ClassRow(
+            str(k), 36, measure("precision", 0.97, 0.05), measure("recall", right[k], 0.07), measure("f1", 0.975, 0.05)
+        )
         for k in range(10)
     ]
     curves = [
@@ -184,7 +192,9 @@ def ten_classes() -> Result:
         Measure("auc", math.nan, note="undefined: class 3 has no test row", count=0),
     )
     matrix = tuple(tuple(row) for row in confusion)
-    return Result("multiclass", 360, measures, (*curves, reliability()), tuple(map(str, range(10))), matrix, tuple(per_class))
+    return Result(
+        "multiclass", 360, measures, (*curves, reliability()), tuple(map(str, range(10))), matrix, tuple(per_class)
+    )
 
 
 def two_classes() -> Result:
@@ -195,7 +205,11 @@ def two_classes() -> Result:
         Curve("precision_recall", tuple(points), tuple(1 - 0.6 * p**3 for p in points), "recall", "precision"),
         reliability(),
     )
-    measures = (measure("accuracy", 0.89, 0.03), measure("auc", 0.912, 0.02, "DeLong"), measure("f1", 0.61, 0.05, "delta"))
+    measures = (
+        measure("accuracy", 0.89, 0.03),
+        measure("auc", 0.912, 0.02, "DeLong"),
+        measure("f1", 0.61, 0.05, "delta"),
+    )
     rows = tuple(
         ClassRow(name, n, measure("precision", 0.6, 0.1), measure("recall", 0.7, 0.1), measure("f1", 0.65, 0.1))
         for name, n in (("no", 318), ("yes", 42))
@@ -208,8 +222,13 @@ def numbers() -> Result:
     """Measures of a regression."""
     noise = random.Random(2)
     true = sorted(noise.uniform(0, 5) for _ in range(150))
-    curve = Curve("predicted", tuple(true), tuple(t + noise.gauss(0, 0.4) for t in true), "true value", "predicted value")
-    measures = (measure("r2", 0.81, 0.03, "bootstrap of rows"), Measure("rmse", 0.487, 0.45, 0.52, "bootstrap of rows", 360))
+    curve = Curve(
+        "predicted", tuple(true), tuple(t + noise.gauss(0, 0.4) for t in true), "true value", "predicted value"
+    )
+    measures = (
+        measure("r2", 0.81, 0.03, "bootstrap of rows"),
+        Measure("rmse", 0.487, 0.45, 0.52, "bootstrap of rows", 360),
+    )
     return Result("regression", 360, measures, (curve,))
 
 
@@ -223,5 +242,7 @@ def reliability() -> Curve:
 def add_result(folder: Path, result: Result, *, openings: int = 1) -> Path:
     """The run after its evaluation."""
     store = Store(folder / FILE)
-    store.put({"result": result.to_json(), "seal": {"digest": "9f2c4e1a77b0", "openings": openings, "rows": result.count}})
+    store.put(
+        {"result": result.to_json(), "seal": {"digest": "9f2c4e1a77b0", "openings": openings, "rows": result.count}}
+    )
     return folder

@@ -13,7 +13,10 @@ from thalweg.events import EpochEnded, FindingRaised, Progress, RunEnded, StageE
 from thalweg.show.terminal import Terminal
 
 SCRIPT = Path(__file__).with_name("play_training.py")
-LONG = ["ConvolutionalNetworkWithAnExtremelyLongNameThatNobodyWouldEverChooseButSomebodyWill 38.3k params", "/srv/" + "x" * 120]
+LONG = [
+    "ConvolutionalNetworkWithAnExtremelyLongNameThatNobodyWouldEverChooseButSomebodyWill 38.3k params",
+    "/srv/" + "x" * 120,
+]
 ROWS = re.compile(r"^[★* ]\s+(\d+)\s+\d", re.MULTILINE)
 
 
@@ -63,7 +66,7 @@ def test_pipes_get_no_control_codes_and_no_bar() -> None:
 
 
 def test_no_color_prints_no_style_and_keeps_the_bar() -> None:
-    out, err, _ = run_in_terminal(SCRIPT, stdout="tty", stderr="tty", NO_COLOR="1")
+    out, _, _ = run_in_terminal(SCRIPT, stdout="tty", stderr="tty", NO_COLOR="1")
     assert "m" not in {m.group(2) for m in re.finditer(r"\x1b\[([0-9;?]*)([A-Za-z])", out)}
     assert "━" in out
 

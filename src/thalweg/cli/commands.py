@@ -20,10 +20,10 @@ from thalweg.show.terminal import Terminal, nearby, summary
 from thalweg.store import FILE, Store
 
 if TYPE_CHECKING:
+    from thalweg.cli.source import Source
     from thalweg.evaluate.result import Result
     from thalweg.experiment import Experiment
     from thalweg.run import Run
-    from thalweg.cli.source import Source
 
 # ---------------------------------------------------------------------- commands on a file
 

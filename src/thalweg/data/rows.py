@@ -88,6 +88,11 @@ def head(rows: AnyRows, count: int) -> Rows:
     return read(rows, torch.arange(count))
 
 
+def spread(rows: AnyRows, count: int) -> Rows:
+    """`count` rows evenly spaced through all of them, so that data in the order of their classes show every class."""
+    return read(rows, torch.linspace(0, len(rows) - 1, min(count, len(rows))).long())
+
+
 def read(rows: AnyRows, positions: Tensor) -> Rows:
     """The rows at `positions` as resident rows; a Dataset is read for them."""
     if isinstance(rows, Rows):

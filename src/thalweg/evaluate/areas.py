@@ -30,8 +30,8 @@ def influences(scores: Tensor, positive: Tensor) -> tuple[float, Tensor]:
     found = placements(scores, positive)
     area = float(found[positive].mean())
     m, n = int(positive.sum()), int((~positive).sum())
-    divisor = torch.where(positive, math.sqrt(max(m * (m - 1), 1)), math.sqrt(max(n * (n - 1), 1)))
-    return area, (found - area) / divisor
+    size = torch.where(positive, m, n).double()
+    return area, (found - area) / (size * (size - 1)).clamp_min(1).sqrt()
 
 
 def auc_interval(problems: Sequence[tuple[Tensor, Tensor]], target: Tensor) -> Interval:

@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
-import torch
 from torch import Tensor
 
 Z = NormalDist().inv_cdf(0.975)
@@ -63,26 +62,34 @@ def mean_of_proportions(successes: Sequence[float], totals: Sequence[float]) -> 
     >>> [round(limit, 3) for limit in mean_of_proportions([9, 30], [10, 40])]
     [0.659, 0.903]
     """
-    x = torch.tensor(successes, dtype=torch.float64)
-    n = torch.tensor(totals, dtype=torch.float64)
-    mean = float((x / n).mean())
-    low = 0.0 if not bool(x.any()) else score_limit(x, n, mean, 1.0)
-    return low, 1.0 if bool((x == n).all()) else score_limit(x, n, mean, -1.0)
+    pairs = list(zip(successes, totals, strict=True))
+    low = 0.0 if not any(successes) else score_limit(pairs, 1.0)
+    return low, 1.0 if all(x == n for x, n in pairs) else score_limit(pairs, -1.0)
 
 
-def score_limit(x: Tensor, n: Tensor, mean: float, sign: float) -> float:
+def score_limit(pairs: Sequence[tuple[float, float]], sign: float) -> float:
     """The constrained mean at which the score statistic reaches z^2: below the estimate for sign +1, above for -1."""
+    count = len(pairs)
+    mean = sum(x / n for x, n in pairs) / count
 
-    def statistic(size: float) -> tuple[float, float]:
-        c = sign * size
-        root = ((n + c).square() - 4 * c * x).clamp_min(0).sqrt()
-        # Two forms of the same root, each where it does not cancel.
-        p = torch.where(n + c > 0, 2 * x / (n + c + root).clamp_min(1e-300), (n + c - root) / (2 * c if c else 1.0))
-        variance = float((p * (1 - p) / n).sum()) / len(n) ** 2
-        at = float(p.mean())
-        return ((mean - at) ** 2 / variance if variance > 0 else 0.0), at
+    def constrained(size: float) -> tuple[float, float]:
+        """The mean of the constrained proportions, and its variance."""
+        likely = [(constrained_proportion(x, n, sign * size), n) for x, n in pairs]
+        return sum(p for p, _ in likely) / count, sum(p * (1 - p) / n for p, n in likely) / count**2
 
-    return bisect(lambda size: statistic(size)[0] < Z**2, lambda size: statistic(size)[1])
+    def inside(size: float) -> bool:
+        at, variance = constrained(size)
+        return (mean - at) ** 2 <= Z**2 * variance
+
+    return bisect(inside, lambda size: constrained(size)[0])
+
+
+def constrained_proportion(x: float, n: float, c: float) -> float:
+    """The root from 0 to 1 of `c p^2 - (n + c) p + x = 0`, in the form that does not cancel."""
+    root = math.sqrt(max((n + c) ** 2 - 4 * c * x, 0.0))
+    if n + c > 0:
+        return 2 * x / (n + c + root)
+    return (n + c - root) / (2 * c)
 
 
 def bisect(inside: Callable[[float], bool], value: Callable[[float], float]) -> float:
@@ -130,6 +137,7 @@ def mean_interval(values: Tensor) -> tuple[float, float] | None:
     Returns:
         The limits; None with fewer than two rows or without variation.
 
+    >>> import torch
     >>> values = torch.tensor([0.1, 0.2, 0.1, 1.0, 0.3, 0.4, 0.2, 0.1], dtype=torch.float64)  # mean 0.3
     >>> [round(limit, 2) for limit in mean_interval(values)]
     [0.12, 1.33]

@@ -24,12 +24,15 @@ from thalweg.train.losses import LossFunction
 from thalweg.train.noise import global_rng_kept
 from thalweg.train.step import Step
 
-STEPS = (15, 150)  # of a lane
-LANES = 20  # in a usual race: about eight rates half a decade apart, two finer ones, the best five with other orders
+STEPS = (24, 200)  # of a long lane
+SHORT = 4  # a short lane takes a quarter of that,
+SHORTEST = 8  # but at least so many
+LANES = 15  # in a usual race: eight short ones, seven long ones,
+STEPS_PER_RACE = 9  # which together take the steps of nine long ones
 SEEDS = 3
 FIRST_RATES = (1e-4, 1e-1)  # of optimizers that divide by the gradient's size; wider where the best is at an edge
 WIDENED = 4  # times half a decade at each edge
-FURTHEST = (1e-12, 1e6)
+FURTHEST = 1e-12
 NEAR = 0.6  # decades from the best: rates that run again with other orders
 WIDTH = 0.3  # decades: of the kernel that smooths the curve
 LONGER = 4  # times the steps, before it is said that nothing can be learned
@@ -130,6 +133,9 @@ def race(
 class Grid:
     """The rates tried so far, and which to try next.
 
+    A first, short round over half decades finds where to look; the long round there decides, because the best rate of
+    a few steps is higher than that of many.
+
     Args:
         course: what the lanes share.
         optimizer: its kind decides where to begin.
@@ -143,89 +149,118 @@ class Grid:
         factor = 10.0 if isinstance(optimizer, Adagrad) else factor
         self.first = [round(2 * math.log10(factor * rate)) for rate in FIRST_RATES]  # in half decades
         self.deadline = time.monotonic() + seconds
-        self.lanes: dict[float, list[Lane]] = {}
+        self.short: dict[float, Lane] = {}
+        self.long: dict[float, list[Lane]] = {}  # one lane per order
         self.longer: list[Lane] = []
         self.steps = self._affordable(seconds)
 
     def _affordable(self, seconds: float) -> int:
-        """Steps per lane, such that the usual number of lanes takes `seconds`."""
-        rate = 10 ** (self.first[0] / 2)
-        self.course.run(rate, steps=3)  # warms up
-        started = time.monotonic()
-        self.course.run(rate, steps=6)
-        return int(min(max(6 * seconds / LANES / (time.monotonic() - started), STEPS[0]), STEPS[1]))
+        """Steps of a long lane, such that a usual race takes `seconds`."""
+        rate, course = 10 ** (self.first[0] / 2), self.course
+        course.run(rate, steps=3)  # warms up
+        times = []
+        for steps in (3, 9):
+            started = time.monotonic()
+            course.run(rate, steps=steps)
+            times.append(time.monotonic() - started)
+        step_seconds = max(times[1] - times[0], 1e-6) / 6
+        rest = max(times[0] - 3 * step_seconds, 0.0)  # the copy and the scores of a lane
+        budget = seconds / STEPS_PER_RACE - LANES / STEPS_PER_RACE * rest
+        return int(min(max(budget / step_seconds, STEPS[0]), STEPS[1]))
 
-    def score(self, rate: float, seed: int = 0) -> float:
-        """The held-out loss of a rate with one order of rows; infinite where it diverged."""
-        lanes = self.lanes.setdefault(rate, [])
+    def run_short(self, half_decade: int) -> float:
+        rate = 10 ** (half_decade / 2)
+        if rate not in self.short:
+            self.short[rate] = self.course.run(rate, steps=max(self.steps // SHORT, SHORTEST))
+        return self.short[rate].score
+
+    def run_long(self, rate: float, seed: int = 0) -> float:
+        lanes = self.long.setdefault(rate, [])
         if len(lanes) == seed:
             lanes.append(self.course.run(rate, steps=self.steps, seed=seed))
         return lanes[seed].score
 
     def search(self) -> None:
-        """Half decades first, wider where the best is at an edge, then finer, then with other orders."""
-        low, high = self.first
-        diverged = 0
-        for k in range(low, high + 1):
-            diverged = diverged + 1 if self.score(10 ** (k / 2)) == math.inf else 0
-            if diverged == 2:
-                high = k
-                break
-        while self.best() == 10 ** (low / 2) and 10 ** (low / 2) > FURTHEST[0]:
-            if low == self.first[0] - WIDENED and self.score(self.best()) < math.inf:
-                break
+        """The short round, the long one around its best, finer rates, other orders of rows."""
+        best = self._search_short()
+        for k in range(best - 2, best + 2):
+            self.run_long(10 ** (k / 2))
+        low, high = best - 2, best + 1
+        while self.best() == 10 ** (low / 2) and low > best - 2 - WIDENED:
             low -= 1
-            self.score(10 ** (low / 2))
-        while self.best() == 10 ** (high / 2) and high < self.first[1] + WIDENED:
+            self.run_long(10 ** (low / 2))
+        while self.best() == 10 ** (high / 2) and high < best + 1 + WIDENED:
             high += 1
-            self.score(10 ** (high / 2))
-        if self.score(self.best()) == math.inf:
-            raise TrainingError(
-                f"The loss is not finite after {self.steps} steps at any rate from {10 ** (low / 2):.0e} to "
-                f"{10 ** (high / 2):.0e}. Check the inputs' scale and the loss; `check()` names the first such operation."
-            )
+            self.run_long(10 ** (high / 2))
+        center = self.best()
         if self.own is not None:
-            self.score(self.own)
-        best = self.best()
-        for rate in (best * 10**-0.25, best * 10**0.25):
+            self.run_long(self.own)
+        for rate in (center * 10**-0.25, center * 10**0.25):
             if time.monotonic() < self.deadline:
-                self.score(rate)
+                self.run_long(rate)
         self._repeat(self.best())
+
+    def _search_short(self) -> int:
+        """The best of the short round, in half decades; wider where it is at an edge."""
+        low, high = self.first
+        scores: dict[int, float] = {}
+        for k in range(low, high + 1):
+            scores[k] = self.run_short(k)
+            if scores[k] == scores.get(k - 1) == math.inf:
+                break
+
+        def best() -> int:
+            return min(scores, key=lambda k: (scores[k], k))
+
+        while best() == min(scores) and (min(scores) > low - WIDENED or scores[best()] == math.inf):
+            if 10 ** (best() / 2) < FURTHEST:
+                raise TrainingError(
+                    f"The loss is not finite after {self.steps} steps at any rate from {10 ** (best() / 2):.0e} to "
+                    f"{10 ** (max(scores) / 2):.0e}. Check the scale of the inputs and the loss; `check()` says more."
+                )
+            scores[best() - 1] = self.run_short(best() - 1)
+        while best() == max(scores) < high + WIDENED:
+            scores[best() + 1] = self.run_short(best() + 1)
+        return best()
 
     def _repeat(self, best: float) -> None:
         """Runs the rates around the best, and the plan's own, with other orders while there is time."""
-        near = [r for r in self.lanes if abs(math.log10(r / best)) < NEAR or r == self.own]
-        lane_seconds = 0.0
+        near = [r for r in self.long if abs(math.log10(r / best)) < NEAR or r == self.own]
+        round_seconds = 0.0
         for seed in range(1, SEEDS):
             started = time.monotonic()
-            if started + len(near) * lane_seconds > self.deadline:
+            if started + round_seconds > self.deadline:
                 return
             for rate in near:
-                self.score(rate, seed)
-            lane_seconds = (time.monotonic() - started) / len(near)
+                self.run_long(rate, seed)
+            round_seconds = time.monotonic() - started
 
     def best(self) -> float:
-        """The rate with the lowest held-out loss, over the orders it ran; the lowest rate where all diverged."""
-        return min(self.lanes, key=lambda rate: (self.mean(rate), rate))
+        """The rate of the long round with the lowest held-out loss, over the orders it ran."""
+        return min(self.long, key=lambda rate: (self.mean(rate), rate))
 
     def mean(self, rate: float) -> float:
-        lanes = self.lanes[rate]
+        lanes = self.long[rate]
         return sum(lane.score for lane in lanes) / len(lanes)
 
     def excess(self, rate: float) -> Difference:
         """How much worse a rate is than the best, paired over blocks and the orders that both ran."""
-        pairs = zip(self.lanes[rate], self.lanes[self.best()], strict=False)
-        return paired(torch.stack([own.scores - best.scores for own, best in pairs]))
+        best = self.best()
+        if rate not in self.long:
+            rival = self.short.get(best) or self.short[min(self.short, key=lambda r: abs(math.log(r / best)))]
+            return paired((self.short[rate].scores - rival.scores)[None])
+        pairs = zip(self.long[rate], self.long[best], strict=False)
+        return paired(torch.stack([own.scores - other.scores for own, other in pairs]))
 
     def learnable(self) -> bool | None:
         """Whether some rate beats the best constant answer; before it is said that none does, the best run longer."""
         constant = self.course.constant
         if constant is None:
             return None
-        seen = [torch.stack([lane.scores for lane in lanes]) - constant for lanes in self.lanes.values()]
-        if any(paired(gain).below < CHANCE / len(seen) for gain in seen):
+        gains = [paired(torch.stack([lane.scores for lane in lanes]) - constant) for lanes in self.long.values()]
+        if any(gain.below < CHANCE / len(gains) for gain in gains):
             return True
-        rates = sorted(self.lanes, key=self.mean)[:3]
+        rates = sorted(self.long, key=self.mean)[:3]
         self.longer = [self.course.run(rate, steps=LONGER * self.steps) for rate in rates]
         gains = [paired((lane.scores - constant)[None]) for lane in self.longer]
         if any(gain.below < CHANCE / len(gains) for gain in gains):
@@ -235,9 +270,9 @@ class Grid:
 
     def conclude(self, learnable: bool | None, seconds: float) -> Race:
         """The rate, its interval, and the readings."""
-        excess = {rate: self.excess(rate) for rate in sorted(self.lanes)}
+        excess = {rate: self.excess(rate) for rate in sorted({*self.short, *self.long})}
         best = self.best()
-        rate = smoothed_minimum({r: self.mean(r) for r in self.lanes}, float(self.course.start.mean()))
+        rate = smoothed_minimum({r: self.mean(r) for r in self.long}, float(self.course.start.mean()))
         low, high = span(sorted(excess), best, {r for r, e in excess.items() if e.low <= 0})
         low, high = min(low, rate), max(high, rate)
         race_text = f"lr {low:.2g}..{high:.2g} → {rate:.2g}"
@@ -257,13 +292,13 @@ class Grid:
     ) -> list[Reading]:
         course, count = self.course, len(self.course.target)
         found = [
-            Reading("race.rate", rate, low=low, high=high, count=len(self.lanes)),
+            Reading("race.rate", rate, low=low, high=high, count=len(excess)),
             Reading("race.steps", self.steps),
             Reading("race.start", float(course.start.mean()), count=count),
         ]
         for each, difference in excess.items():
-            scores = torch.stack([lane.scores for lane in self.lanes[each]])
-            own = paired(scores)
+            lanes = self.long.get(each) or [self.short[each]]
+            own = paired(torch.stack([lane.scores for lane in lanes]))
             place, note = f"{each:.6g}", "diverged" if own.mean == math.inf else ""
             found.append(Reading("race.loss", own.mean, place, low=own.low, high=own.high, count=count, note=note))
             found.append(

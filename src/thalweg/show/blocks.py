@@ -11,8 +11,8 @@ ASCII_BLOCKS = "_.-=+*%#"
 def sparkline(values: Sequence[float], *, width: int, unicode: bool = True) -> str:
     """The values as blocks between the smallest and the largest; `x` marks what is not finite.
 
-    >>> sparkline([3.0, 2.0, 1.0, float("nan")], width=10), sparkline([1, 2], width=4, unicode=False)
-    ('█▅▁x', '_#')
+    >>> sparkline([4.0, 2.0, 1.0, float("nan")], width=10), sparkline([1, 2], width=4, unicode=False)
+    ('█▃▁x', '_#')
     """
     signs = BLOCKS if unicode else ASCII_BLOCKS
     largest = max((abs(v) for v in values if math.isfinite(v)), default=0.0) or 1.0

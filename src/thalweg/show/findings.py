@@ -1,6 +1,7 @@
 """How findings are ordered, counted and named, wherever they are shown. Suspicions come last and are counted apart."""
 
 from collections.abc import Iterable, Sequence
+from typing import Literal
 
 from thalweg.findings import SEVERITIES, Finding, Remedy
 from thalweg.show.text import number, plural
@@ -16,7 +17,10 @@ def ordered(findings: Iterable[Finding]) -> list[Finding]:
     return sorted(findings, key=lambda f: (rank(f), -1 if f.step is None else f.step))
 
 
-def kind(finding: Finding) -> str:
+Kind = Literal["error", "warning", "note", "suspicion"]
+
+
+def kind(finding: Finding) -> Kind:
     """`"error"`, `"warning"`, `"note"` or `"suspicion"`: the word a card begins with and its color."""
     return "suspicion" if finding.standing == "suspicion" else finding.severity
 

@@ -22,6 +22,16 @@ ASCII = {
     "\N{NARROW NO-BREAK SPACE}": " ",
 }
 MISSING = "–"
+TITLES = {
+    "auc": "AUC",
+    "brier": "Brier score",
+    "f1": "F1",
+    "lr": "rate",
+    "mae": "MAE",
+    "mse": "MSE",
+    "r2": "R²",
+    "rmse": "RMSE",
+}
 
 
 def number(value: float | None, digits: int = 4) -> str:
@@ -108,7 +118,7 @@ def compact(count: float) -> str:
 def measure(name: str, value: float | None, decimals: int = 2) -> str:
     """A measure's value: an accuracy as a percentage, anything else as a number.
 
-    >>> measure("accuracy", 0.9861), measure("rmse", 0.4567), measure("roc_auc", 0.98765)
+    >>> measure("accuracy", 0.9861), measure("rmse", 0.4567), measure("auc", 0.98765)
     ('98.61 %', '0.4567', '0.9877')
     """
     return percent(value, decimals) if is_share(name) else number(value)
@@ -128,13 +138,12 @@ def plural(count: int, noun: str) -> str:
 
 
 def title(name: str) -> str:
-    """A measure's or a field's name for a heading: `"roc_auc"` becomes `"ROC AUC"`.
+    """A measure's or a field's name for a heading: `"r2"` becomes `"R²"`.
 
-    >>> title("balanced_accuracy"), title("roc_auc"), title("r2"), title("loss")
-    ('balanced accuracy', 'ROC AUC', 'R²', 'loss')
+    >>> title("balanced_accuracy"), title("auc"), title("r2"), title("loss")
+    ('balanced accuracy', 'AUC', 'R²', 'loss')
     """
-    known = {"auc": "AUC", "roc_auc": "ROC AUC", "r2": "R²", "mae": "MAE", "mse": "MSE", "rmse": "RMSE", "f1": "F1", "lr": "rate"}
-    return known.get(name, name.replace("_", " "))
+    return TITLES.get(name, name.replace("_", " "))
 
 
 def shorten(text: str, width: int) -> str:

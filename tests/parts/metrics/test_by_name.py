@@ -75,7 +75,7 @@ def test_an_unknown_name_is_refused_with_the_nearest():
         metric("acuracy", "binary")
     with pytest.raises(UsageError, match="A multiclass task has no metric 'r2'"):
         metric("r2", "multiclass")
-    with pytest.raises(UsageError, match="kind is 'binary' or .* Did you mean 'regression'"):
+    with pytest.raises(UsageError, match=r"kind is 'binary' or .* Did you mean 'regression'"):
         metric("r2", "regresion")
 
 

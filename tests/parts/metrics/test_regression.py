@@ -55,5 +55,5 @@ def test_shapes_that_disagree_and_nan_are_refused():
         mse(torch.zeros(3), torch.zeros(4))
     with pytest.raises(DataError, match="The output has 3 NaN"):
         mae(torch.full((3,), math.nan), torch.zeros(3))
-    with pytest.raises(DataError, match="The target has 1 NaN .* Leave out the rows without a target"):
+    with pytest.raises(DataError, match=r"The target has 1 NaN .* Leave out the rows without a target"):
         mae(torch.zeros(2), torch.tensor([1.0, math.nan]))

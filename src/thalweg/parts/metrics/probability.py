@@ -20,7 +20,7 @@ def log_losses(output: Tensor, target: Tensor, *, kind: Kind, scores: Scores = "
         same_rows(score, target)
         positive = labels(target, num_classes=2).to(score.device) == 1
         if scores == "logits":
-            return functional.softplus(torch.where(positive, -score, score), threshold=torch.inf)
+            return -functional.logsigmoid(torch.where(positive, score, -score))
         return -torch.where(positive, score, 1 - score).log()
     values = class_scores(output, scores)
     same_rows(values, target)

@@ -17,7 +17,7 @@ factor does the same between the first layer's weights and every bias.
 - Pixels from 0 to 1, one-hot columns, indices of embeddings and networks that begin with a normalization pass.
 
 ## Known limits
-The probe is short, with Adam at the better of two rates unless the plan names its own: what a longer training would
+The probe is short, with Adam at the best of three rates unless the plan names its own: what a longer training would
 repair is not seen. A harmless scale is not mentioned.
 
 ## Remedies

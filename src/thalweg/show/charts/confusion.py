@@ -35,7 +35,7 @@ def confusion_matrix(counts: Sequence[Sequence[int]], names: Sequence[str], *, t
     size = min((WIDTH - side) / len(names), LARGEST)
     left = max(side, (WIDTH - len(names) * size) / 2)
     upright = longest > size - 2
-    top = 2 * LINE + (min(longest, HEAD) - 6 if upright else 0)
+    top = 2.4 * LINE + (min(longest, HEAD) - 6 if upright else 0)
     small = "small" if size < SMALL else None
     cells = [cell(counts, names, i, j, left, top, size) for i in range(len(names)) for j in range(len(names))]
     rows = [
@@ -86,7 +86,7 @@ def cell(
         tag("rect", x=x, y=y, width=size, height=size, class_=kind, fill_opacity=opacity),
     ]
     text = f"{count:,}"
-    small = width_of(text) > size - 2 or size < SMALL
+    small = width_of(text) > size - 4 or size < SMALL
     if width_of(text) * (0.66 if small else 1) <= size - 1:
         color = "on" if share > 0.55 else "count"
         parts.append(label(x + size / 2, y + size / 2, text, anchor="middle", cls=f"{color} small" if small else color))

@@ -59,7 +59,7 @@ def make_frame(
     """
     keys, top = legend(y_label, names)
     y_ticks = Scale(*y_range, 0, 1, y_kind).ticks(5)
-    left = max(width_of(text) for _, text in y_ticks) + 8 if y_ticks else 8.0
+    left = max(width_of(text) for _, text in y_ticks) + 11 if y_ticks else 11.0
     x = Scale(*x_range, left, WIDTH - RIGHT, x_kind)
     marks, rows = place_markers(markers, x)
     top += rows * LINE + 7
@@ -71,9 +71,9 @@ def make_frame(
     ]
     behind += [label(left - 6, y(v), text, anchor="end") for v, text in y_ticks]
     behind += x_axis(x, bottom, whole)
-    behind.append(label((left + WIDTH - RIGHT) / 2, bottom + 2 * LINE, x_label, anchor="middle"))
+    behind.append(label((left + WIDTH - RIGHT) / 2, bottom + 2.1 * LINE, x_label, anchor="middle"))
     before = [draw_marker(m, x(m.x), row, top, bottom, rows, side) for m, row, side in marks]
-    return Frame(x, y, behind, before, bottom + 2.7 * LINE)
+    return Frame(x, y, behind, before, bottom + 2.8 * LINE)
 
 
 def legend(y_label: str, names: Sequence[str]) -> tuple[list[str], float]:
@@ -106,8 +106,8 @@ def x_axis(x: Scale, bottom: float, whole: bool) -> list[str]:
     parts = [tag("path", d="".join(f"M{at(x(v))} {at(bottom)}v4" for v, _ in ticks), class_="tick")] if ticks else []
     for value, text in ticks:
         place, half = x(value), width_of(text) / 2
-        anchor = "end" if place + half > WIDTH else "middle"
-        parts.append(label(WIDTH if anchor == "end" else place, bottom + LINE - 2, text, anchor=anchor))
+        place = min(max(place, half), WIDTH - half)  # a label at the edge stays inside
+        parts.append(label(place, bottom + LINE, text, anchor="middle"))
     return [tag("path", d=f"M{at(x.start)} {at(bottom)}H{at(x.end)}", class_="tick"), *parts]
 
 

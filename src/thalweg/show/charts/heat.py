@@ -13,6 +13,7 @@ from thalweg.show.text import number
 STOPS = ("440154", "482878", "3e4989", "31688e", "26828e", "1f9e89", "35b779", "6ece58", "b5de2b", "fde725")
 SHADES = 28
 COLUMNS = 120
+SEAM = 0.3  # cells overlap by this much, because a gap between rounded edges would show
 
 
 def heat_map(
@@ -45,23 +46,12 @@ def heat_map(
         return nothing("heat", title)
     low, high = min(shown), max(shown)
     left = min(max(width_of(name) for name in names) + 6, WIDTH * 0.3)
-    groups = [
-        range(k * len(columns) // n, (k + 1) * len(columns) // n)
-        for n in [min(len(columns), COLUMNS)]
-        for k in range(n)
-    ]
     legend, top = color_legend(low, high, y_label, special(values, scale))
     height = min(max(360 / len(names), 5.0), 18.0)
-    width = (WIDTH - left) / len(groups)
-    cells: dict[str, str] = {}
-    for i, row in enumerate(values):
-        kinds = [kind_of(extreme([row[c] for c in group], scale), low, high, scale) for group in groups]
-        for begin, end in runs(kinds):
-            if kinds[begin]:
-                x, y = left + begin * width, top + i * height
-                rectangle = f"M{at(x)} {at(y)}h{at((end - begin) * width)}v{at(height)}h{at((begin - end) * width)}z"
-                cells[kinds[begin]] = cells.get(kinds[begin], "") + rectangle
-    drawn = [tag("path", d=d, fill=k) if k[0] == "#" else tag("path", d=d, class_=k) for k, d in cells.items()]
+    count = min(len(columns), COLUMNS)
+    groups = [range(k * len(columns) // count, (k + 1) * len(columns) // count) for k in range(count)]
+    width = (WIDTH - left) / count
+    kinds = [[kind_of(extreme([row[c] for c in g], scale), low, high, scale) for g in groups] for row in values]
     every = math.ceil(LINE / height)
     sides = [
         label(left - 6, top + (i + 0.5) * height, shorten(name, left - 6), anchor="end")
@@ -69,9 +59,27 @@ def heat_map(
         if i % every == 0
     ]
     bottom = top + len(names) * height
-    axis = column_axis([columns[group[0]] for group in groups], left, width, bottom, x_label)
+    axis = column_axis([columns[g[0]] for g in groups], left, width, bottom, x_label)
     said = f"{len(names):,} rows, {len(columns):,} columns, values between {number(low)} and {number(high)}."
-    return drawing("heat", title, said, bottom + 2.7 * LINE, *legend, *drawn, *sides, *axis)
+    cells = draw_cells(kinds, left, top, width, height)
+    return drawing("heat", title, said, bottom + 2.7 * LINE, *legend, *cells, *sides, *axis)
+
+
+def draw_cells(kinds: Sequence[Sequence[str]], left: float, top: float, width: float, height: float) -> list[str]:
+    """One path for each color, with a rectangle for each stretch of equal neighbors, which is short."""
+    rectangles: dict[str, str] = {}
+    for i, row in enumerate(kinds):
+        for begin, end in runs(row):
+            across = (end - begin) * width + SEAM
+            place = f"M{at(left + begin * width)} {at(top + i * height)}"
+            rectangles[row[begin]] = (
+                rectangles.get(row[begin], "") + f"{place}h{at(across)}v{at(height + SEAM)}h{at(-across)}z"
+            )
+    rectangles.pop("", None)  # nothing was measured there
+    return [
+        tag("path", d=d, fill=kind) if kind[0] == "#" else tag("path", d=d, class_=kind)
+        for kind, d in rectangles.items()
+    ]
 
 
 def drawable(value: float | None, scale: str) -> bool:
@@ -156,7 +164,7 @@ def column_axis(columns: Sequence[float], left: float, width: float, bottom: flo
         if x - half >= free - 6 and x + half <= WIDTH:
             parts += [
                 tag("path", d=f"M{at(x)} {at(bottom)}v4", class_="tick"),
-                label(x, bottom + LINE - 2, text, anchor="middle"),
+                label(x, bottom + LINE, text, anchor="middle"),
             ]
             free = x + half + max(30.0, (WIDTH - left) / 6)
     return [*parts, label((left + WIDTH) / 2, bottom + 2 * LINE, x_label, anchor="middle")]

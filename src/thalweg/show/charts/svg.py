@@ -21,7 +21,7 @@ def tag(name: str, *children: str, **attributes: str | float | None) -> str:
     head = name
     for key, value in attributes.items():
         if value is not None:
-            head += f' {key.rstrip("_").replace("_", "-")}="{escape(value) if isinstance(value, str) else at(value)}"'
+            head += f' {key.rstrip("_").replace("_", "-")}="{visible(value) if isinstance(value, str) else at(value)}"'
     return f"<{head}>{''.join(children)}</{name}>" if children else f"<{head}/>"
 
 

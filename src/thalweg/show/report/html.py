@@ -66,7 +66,7 @@ def pairs(rows: Iterable[tuple[str, Child]]) -> Html:
 
 def card(heading: str, *children: Child, note: str = "", cls: str = "") -> Html:
     """A box with a heading; without one where the section's says it."""
-    remark = element("span", f" {note}".rstrip(), cls="dim") if note else None
+    remark = element("span", note, cls="dim") if note else None
     title = element("h3", heading, remark) if heading or note else None
     return element("div", title, *children, cls=f"card {cls}".strip())
 

@@ -1,9 +1,11 @@
 """The layers: what the network is made of, and what was measured in it last."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 from thalweg.findings import Finding
+from thalweg.show.charts import heat_map
 from thalweg.show.report.html import Child, Html, card, element, table, table_row
 from thalweg.show.report.story import Story
 from thalweg.show.text import number, percent, rate
@@ -30,7 +32,7 @@ def layer_table(story: Story) -> Html:
         return Html()
     steps = [r.step for name, _, _ in known for r in story.readings.of(name) if r.place and r.step is not None]
     note = f"as measured last, at step {number(max(steps))}" if steps else ""
-    return card("", table(header, rows), note=note, cls="wide")
+    return card("", table(header, rows, cls="layers"), note=note)
 
 
 def layer_row(story: Story, layer: dict[str, Any], known: list[tuple[str, str, Callable[[float | None], str]]]) -> Html:
@@ -54,4 +56,14 @@ def concerns(finding: Finding, place: str) -> bool:
 
 
 def layer_heat_map(story: Story) -> Html | None:
-    return None
+    """The gradient's size by layer and step, on a logarithmic scale; None where it was not measured."""
+    measured = story.readings.places("gradient.rms")
+    order = [layer["place"] for layer in story.fact("layers") or []]
+    places = [p for p in order if p in measured] + [p for p in measured if p and p not in order]
+    cells = {(r.place, r.step): r.value for r in story.readings.of("gradient.rms") if r.step is not None}
+    steps = sorted({step for _, step in cells})
+    if not places or not steps:
+        return None
+    values = [[cells.get((place, step), math.nan) for step in steps] for place in places]
+    chart = heat_map(places, steps, values, title="Gradient by layer and step", x_label="step")
+    return card("Gradient by layer and step", Html(chart), note="rms, logarithmic")

@@ -1,10 +1,22 @@
 """The measures on the sealed test rows: the table with intervals, the curves, the confusion, and the classes."""
 
+import math
+
 from thalweg.evaluate.result import Measure, Result
+from thalweg.show.charts import Interval, Series, confusion_matrix, interval_plot, xy_chart
 from thalweg.show.measures import interval, seal_text, threshold_text
 from thalweg.show.report.html import Child, Html, card, element, section, table
 from thalweg.show.report.story import Story
 from thalweg.show.text import measure, number, plural, title
+
+SHARES = ("accuracy", "balanced_accuracy", "precision", "recall", "specificity", "f1", "auc", "average_precision", "r2")
+SEVERAL = 12  # curves of classes in one chart
+CURVES = {  # heading, and whether the diagonal says something
+    "roc": ("ROC", True),
+    "precision_recall": ("Precision and recall", False),
+    "reliability": ("Reliability", True),
+    "predicted": ("Predicted and true values", True),
+}
 
 
 def measures_section(story: Story) -> Html:
@@ -15,7 +27,8 @@ def measures_section(story: Story) -> Html:
         text = "The test rows are still sealed: nothing was measured on them."
         text = text if sealed else "There are no test rows; the validation measures above were used to choose."
         return section("measures", "Measures", element("div", element("p", text), cls="card"))
-    cards = [measure_card(result, story), confusion_card(result), class_card(result)]
+    curves = [curve_card(name, result) for name in dict.fromkeys(c.name for c in result.curves)]
+    cards = [measure_card(result, story), confusion_card(result), *curves, class_card(result)]
     heading = f"Measures on {plural(result.count, 'test row')}"
     return section("measures", heading, element("div", *(c for c in cards if c), cls="grid"))
 
@@ -24,21 +37,60 @@ def measure_card(result: Result, story: Story) -> Html:
     rows = [measure_row(m) for m in result.measures]
     notes: list[Child] = []
     if result.threshold:
-        notes.append(element("p", threshold_text(result.threshold).capitalize() + ".", cls="dim"))
+        notes.append(element("p", f"Threshold: {threshold_text(result.threshold)}.", cls="dim"))
     if story.fact("seal"):
         notes.append(element("p", f"Test set {seal_text(story.fact('seal'))}.", cls="dim"))
-    return card("", table(["measure", "value", "95 % interval", "method"], rows), *notes, cls="wide")
+    whole = table(["measure", "value", "95 % interval", "method"], rows)
+    return card("", element("div", whole, intervals(result), cls="split"), *notes, cls="wide")
 
 
 def measure_row(each: Measure) -> list[Child]:
     note = element("small", each.note, cls="dim block") if each.note else None
     name = element("span", title(each.name), note)
     value = element("b", measure(each.name, each.value), cls="" if each.value == each.value else "bad")
-    return [name, value, element("span", interval(each) or "–", cls="nowrap"), element("span", each.method, cls="dim")]
+    return [
+        name,
+        value,
+        element("span", interval(each) or "–", cls="nowrap"),
+        element("span", each.method, cls="dim nowrap"),
+    ]
+
+
+def intervals(result: Result) -> Html | None:
+    """The shares with their intervals on one axis; measures in other units stand in the table alone."""
+    rows = [Interval(title(m.name), m.value, m.low, m.high, measure(m.name, m.value))
+            for m in result.measures if m.name in SHARES and math.isfinite(m.value)]  # fmt: skip
+    if not rows:
+        return None
+    chart = interval_plot(rows, title="Measures with their 95 % intervals", limits=(0, 1))
+    return element("div", Html(chart))
+
+
+def curve_card(name: str, result: Result) -> Html | None:
+    """All curves of one name in one square: a class each, or a target each."""
+    curves = [c for c in result.curves if c.name == name]
+    if not curves:
+        return None
+    heading, diagonal = CURVES.get(name, (name.replace("_", " "), False))
+    points = name in ("predicted", "reliability")
+    series = [
+        Series(c.label or c.y_label, c.x, c.y, c.low, c.high, look="points" if points else "line")
+        for c in curves[:SEVERAL]
+    ]
+    unit = None if name == "predicted" else (0.0, 1.0)
+    chart = xy_chart(
+        series, title=heading, x_label=curves[0].x_label, y_label=curves[0].y_label, x_range=unit, y_range=unit,
+        diagonal=diagonal,
+    )  # fmt: skip
+    more = f"the first {SEVERAL} of {len(curves)}" if len(curves) > SEVERAL else ""
+    return card(heading, Html(chart), note=more)
 
 
 def confusion_card(result: Result) -> Html | None:
-    return None
+    """Which class is taken for which."""
+    if not result.confusion:
+        return None
+    return card("Confusion", Html(confusion_matrix(result.confusion, result.classes, title="Confusion matrix")))
 
 
 def class_card(result: Result) -> Html | None:

@@ -4,13 +4,14 @@ import os
 from pathlib import Path
 
 from thalweg import __version__
+from thalweg.show.charts import STYLE as CHART_STYLE
 from thalweg.show.findings import kind, tally
 from thalweg.show.report.curves import curves_section
 from thalweg.show.report.decisions import plan_section
 from thalweg.show.report.facts import checks_section, data_section, environment_section
 from thalweg.show.report.findings import findings_section
 from thalweg.show.report.html import Child, Html, code, element, join, section
-from thalweg.show.report.layers import layer_heat_map, layer_table
+from thalweg.show.report.layers import layer_table
 from thalweg.show.report.measures import measures_section
 from thalweg.show.report.story import Story, read_story
 from thalweg.show.text import compact, duration, measure, number, plural, title
@@ -42,15 +43,14 @@ def page(story: Story) -> str:
         findings_section(story),
         measures_section(story),
         curves_section(story),
-        section("layers", "Layers", element("div", layer_table(story), layer_heat_map(story), cls="grid"))
-        if story.fact("layers")
-        else Html(),
+        section("layers", "Layers", layer_table(story)),
         plan_section(story),
         data_section(story),
         checks_section(story),
         environment_section(story),
     ]
-    body = join([top(story), verdict(story), navigation(sections), element("main", tiles(story), *sections), foot(story)])
+    main = element("main", tiles(story), *sections)
+    body = join([top(story), verdict(story), navigation(sections), main, foot(story)])
     return f'<!doctype html>\n<html lang="en">{head(story)}{element("body", body)}</html>\n'
 
 
@@ -63,7 +63,7 @@ def head(story: Story) -> Html:
         element("meta", attributes={"name": "color-scheme", "content": "light dark"}),
         element("link", attributes={"rel": "icon", "href": "data:,"}),
         element("title", f"{story.name} · thalweg"),
-        element("style", Html(STYLE.read_text(encoding="utf-8"))),
+        element("style", Html("".join(style.read_text(encoding="utf-8") for style in (STYLE, CHART_STYLE)))),
     )
 
 
