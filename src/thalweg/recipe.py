@@ -154,4 +154,4 @@ def selection_for(target: Tensor, task: Task, metrics: Sequence[str]) -> tuple[s
     counts = torch.unique(target.long(), return_counts=True)[1]
     if int(counts.min()) * len(counts) < EVEN * int(counts.sum()):
         return "loss", "the classes are uneven, and accuracy would favor the large ones"
-    return "accuracy", "what is asked of a classifier; it may still rise when the loss does no more fall (L42)"
+    return "accuracy", "it may still rise when the loss no longer falls (L42)"

@@ -159,7 +159,8 @@ class Session:
             target_transform=self.setup.target_scaling,
         )
         if plan.optimizer.lr == "auto":
-            decision = Decision("optimizer.lr", f"{raced.rate:.3g}", raced.text)
+            reason = f"the best of a race of constant rates; {raced.low:.2g} to {raced.high:.2g} do as well"
+            decision = Decision("optimizer.lr", f"{raced.rate:.3g}", reason)
             self.plan = plan.replace(**{"optimizer.lr": raced.rate})
             self.decisions.append(decision)
             self._emit(Decided(decision.field, decision.value, decision.reason))
@@ -210,9 +211,11 @@ class Session:
             batches = self.setup.held_out(rows, self.plan.batch_size)
             output, target, loss = outputs_and_loss(self.setup.network, self.loss, batches.epoch(0))
             each = per_sample(self.loss, output, target)
-            spread = None if each is None else 1.96 * float(each.double().std()) / len(target) ** 0.5
             value = float(loss)
-            low, high = (None, None) if spread is None else (value - spread, value + spread)
+            low, high = (None, None)
+            if each is not None:
+                half = 1.96 * float(each.double().std()) / len(target) ** 0.5  # of the 95 % interval of a mean
+                low, high = value - half, value + half
             readings.append(Reading(f"fit.{name}_loss", value, step=step, low=low, high=high, count=len(target)))
             for metric in self.setup.metrics:
                 measured = metric(output, target)

@@ -181,3 +181,16 @@ def test_regression_measures_cover():
         samples.append(measure(output, true, kind="regression", seed=k, replicates=500))
     for name, truth in (("r2", 1 - 1 / 9), ("rmse", 1.0), ("mae", math.sqrt(2 / math.pi))):
         judge([(s[name].value, s[name].low, s[name].high) for s in samples], truth, widest=1.15)
+
+
+@pytest.mark.parametrize(("inside", "outside", "truth"), [(10, 90, 0.98), (100, 900, 0.998), (5, 50, 0.9)])
+def test_the_area_covers_where_few_rows_are_ranked_wrongly(inside, outside, truth):
+    generator = torch.Generator().manual_seed(8)
+    target = torch.tensor([1] * inside + [0] * outside)
+    distance = float(stats.norm.ppf(truth)) * math.sqrt(2)
+    covers = 0
+    for _ in range(400):
+        score = torch.randn(len(target), generator=generator, dtype=torch.float64) + distance * target
+        found = area([(score, target == 1)], target, "")
+        covers += found.low <= truth <= found.high
+    assert covers / 400 >= 0.95 - 3 * math.sqrt(0.95 * 0.05 / 400)  # DeLong's logit interval alone: 0.88 to 0.93

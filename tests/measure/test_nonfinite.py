@@ -77,7 +77,9 @@ def test_overflow_by_conversion():
 
 
 @pytest.mark.parametrize(
-    "function", [lambda x: torch.sqrt(x * 0.0), lambda x: (x - x.detach()).square().sum(1).sqrt()], ids=["entry", "norm"]
+    "function",
+    [lambda x: torch.sqrt(x * 0.0), lambda x: (x - x.detach()).square().sum(1).sqrt()],
+    ids=["entry", "norm"],
 )
 def test_backward_of_a_root_at_zero(function):
     found = find(nn.Sequential(nn.Linear(4, 3), Call(function), Call(lambda x: x * 1.0)), mean_loss)

@@ -8,7 +8,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from thalweg.measure.activations import MODULES, SHAPES, shape_of
-from thalweg.measure.signal import MAX_CALLS, Signal
+from thalweg.measure.calls import MAX_CALLS
+from thalweg.measure.signal import Signal
 from thalweg.measure.updates import Updates
 from thalweg.readings import Readings
 
@@ -104,7 +105,9 @@ def test_dead_units_are_counted_per_feature_and_per_channel():
 
 
 @pytest.mark.parametrize(
-    ("layer", "width"), [(nn.Conv1d(5, 8, 3, padding=1), 8), (nn.Sequential(nn.Linear(5, 8)), 8)], ids=["conv", "linear"]
+    ("layer", "width"),
+    [(nn.Conv1d(5, 8, 3, padding=1), 8), (nn.Sequential(nn.Linear(5, 8)), 8)],
+    ids=["conv", "linear"],
 )
 def test_units_of_sequences_are_channels_after_a_convolution_and_features_else(layer, width):
     network = nn.Sequential(layer, nn.ReLU())
@@ -324,4 +327,6 @@ def test_a_watched_step_is_cheap():
         signal.readings(k)
         plain.append(middle - started)
         watched.append(time.perf_counter() - middle)
-    assert statistics.median(watched) < 6 * statistics.median(plain)  # 3 is usual for such tiny layers without optimizer
+    assert statistics.median(watched) < 6 * statistics.median(
+        plain
+    )  # 3 is usual for such tiny layers without optimizer

@@ -7,10 +7,10 @@ from torch import Tensor
 
 from thalweg.data.rows import call
 from thalweg.doctor.bench import Bench
-from thalweg.measure.answers import examine, sheet_of
+from thalweg.measure.answers import class_dim, examine, sheet_of
 from thalweg.measure.flow import signal_flow
 from thalweg.measure.head import Head, head_of
-from thalweg.measure.inputs import describe_inputs
+from thalweg.measure.inputs import describe_inputs, scale_effect
 from thalweg.measure.reach import describe_foreign, describe_reach
 from thalweg.measure.stacks import affine_error, linear_stacks
 from thalweg.measure.targets import describe_target
@@ -44,7 +44,10 @@ def describe_head(output: Tensor, head: Head, bench: Bench) -> Iterator[Reading]
         yield Reading("head.size", head.size, note=head.kind)
     if bench.num_classes is not None:
         yield Reading("task.classes", bench.num_classes)
-        yield Reading("head.outputs", output.shape[1] if output.dim() > 1 else 1, note=head.kind)
+        dim = class_dim(output, bench.target)
+        outputs = 1 if output.numel() == len(output) else output.shape[dim] if dim is not None else None
+        if outputs is not None:
+            yield Reading("head.outputs", outputs, note=head.kind)
 
 
 def measure(bench: Bench, *, batch_size: int) -> tuple[list[Reading], Head]:
@@ -57,6 +60,7 @@ def measure(bench: Bench, *, batch_size: int) -> tuple[list[Reading], Head]:
         initial_loss(bench.network, bench.loss, bench.inputs, bench.target, batch_size=batch_size, seed=bench.seed),
         *describe_target(bench.target),
         *describe_inputs(bench.inputs),
+        *scale_effect(bench.network, few_inputs),
         *signal_flow(bench.network, bench.inputs),
         *describe_foreign(bench.network, few_inputs),
         *linear_stacks(bench.network, few_inputs),
@@ -65,20 +69,23 @@ def measure(bench: Bench, *, batch_size: int) -> tuple[list[Reading], Head]:
         readings += describe_head(output, head, bench)
         sheet = sheet_of(bench.loss, output, bench.target, head, bench.num_classes)
         readings += examine(sheet, torch.Generator().manual_seed(bench.seed)) if sheet else []
-        affine = affine_error(bench.network, few_inputs, head)
-        readings += [affine] if affine else []
     return readings, head
 
 
-def take_first_steps(bench: Bench) -> list[Reading]:
-    """What a few steps of gradient descent show: which parameters get a gradient, which units stay equal."""
+def take_first_steps(bench: Bench, head: Head) -> list[Reading]:
+    """What a few steps of gradient descent show: parameters without gradient, units that stay equal, linearity.
+
+    A network is tested for being linear only now: branches scaled by zero at the start hide what is in them.
+    """
     inputs, target = bench.first(4 * bench.affordable(STEP_SECONDS, least=4, most=64))
     trained = clone(bench.network)
     steps = first_steps(trained, bench.loss, inputs, target, seed=bench.seed)
     few, _ = bench.first(bench.affordable(STEP_SECONDS, least=4, most=FEW))
+    affine = affine_error(trained, few, head)
     return [
         *symmetric_units(bench.network, steps.weights, steps.gradients),
         *describe_reach(trained, few, steps.gradients),
+        *([affine] if affine else []),
     ]
 
 

@@ -110,7 +110,7 @@ def check(
         readings = Readings(measured)
         finite = math.isfinite(readings.value("loss.initial") or 0.0)
         if finite:
-            readings.extend(take_first_steps(prepared))
+            readings.extend(take_first_steps(prepared, head))
         if finite and probes and readings.value("loss.bottomless") != 1.0:
             readings.extend(overfit_rows(prepared))
             readings.extend(try_remedies(prepared, readings, head, optimizer=optimizer))

@@ -24,8 +24,6 @@ from thalweg.rules.fit.fit01_overfit import FITTED, vanishes
 from thalweg.rules.loss.loss01_initial_loss import far_above
 from thalweg.train.clone import clone
 
-STRAIGHT_STEPS = 200  # a linear network has to be given the time to reach its best
-
 
 def plain_variant(bench: Bench, head: Head) -> Variant | None:
     """The training as it is; None where its loss leaves nothing to learn or cannot be examined."""
@@ -87,9 +85,8 @@ def try_remedies(bench: Bench, readings: Readings, head: Head, *, optimizer: Opt
     found: list[Reading] = []
     for name in [name for name, asked in wanted.items() if asked]:
         changed = changed_variant(name, bench, plain, readings, head)
-        steps = STRAIGHT_STEPS if name == "insert_relu" else 100
         if changed is not None:
-            found += compare(name, plain, changed, bench.loss, optimizer=optimizer, steps=steps, seed=bench.seed)
+            found += compare(name, plain, changed, bench.loss, optimizer=optimizer, seed=bench.seed)
     return found
 
 

@@ -68,9 +68,10 @@ def resample(replicates: int, num_rows: int, generator: torch.Generator) -> Tens
 
 def influence(statistic: Statistic, num_rows: int) -> tuple[float, Tensor]:
     """The statistic on the rows as they are, and its gradient `[N]` by the row weights."""
-    weights = torch.ones(1, num_rows, dtype=torch.float64, requires_grad=True)
-    value = statistic.function(weights).sum()
-    (gradient,) = torch.autograd.grad(value, weights)
+    with torch.enable_grad():  # also where a caller evaluates without gradients
+        weights = torch.ones(1, num_rows, dtype=torch.float64, requires_grad=True)
+        value = statistic.function(weights).sum()
+        (gradient,) = torch.autograd.grad(value, weights)
     return value.item(), gradient[0]
 
 
@@ -79,15 +80,17 @@ def bca_interval(statistic: Statistic, value: float, gradient: Tensor, drawn: Te
     drawn = drawn[drawn.isfinite()].sort().values  # a replicate without any positive row has no average precision
     spread = float(gradient.square().sum().sqrt())
     if statistic.support < 2 or len(drawn) < 2 or drawn[0] == drawn[-1] or spread == 0:
-        return no_interval("the rows do not vary")
+        return no_interval("the resampled rows do not vary")
     share = float((drawn < value).sum() + (drawn == value).sum() / 2) / len(drawn)
     bias = NORMAL.inv_cdf(min(max(share, 1 / len(drawn)), 1 - 1 / len(drawn)))
     acceleration = float(gradient.pow(3).sum()) / (6 * spread**3)
     reach = math.sqrt(statistic.support / (statistic.support - 1)) * student_quantile(statistic.support - 1)
 
     def limit(z: float) -> float:
-        level = NORMAL.cdf(bias + (bias + z) / (1 - acceleration * (bias + z)))
-        return float(torch.quantile(drawn, level))
+        scale = 1 - acceleration * (bias + z)
+        if scale <= 0:  # few skewed rows: beyond the pole of the formula lies the outermost replicate
+            return float(drawn[0] if z < 0 else drawn[-1])
+        return float(torch.quantile(drawn, NORMAL.cdf(bias + (bias + z) / scale)))
 
     note = f"only {statistic.support} rows carry it: the interval is rough" if statistic.support < ROUGH else ""
     return Interval(limit(-reach), limit(reach), "bootstrap (BCa)", note)
@@ -97,7 +100,7 @@ def delta_interval(statistic: Statistic, value: float, gradient: Tensor) -> Inte
     """`value ± z sqrt(sum u^2)`, on the logit scale for a statistic strictly between 0 and 1."""
     spread = float(gradient.square().sum().sqrt())
     if spread == 0:
-        return no_interval("the rows do not vary")
+        return no_interval("the resampled rows do not vary")
     if not (statistic.unit and 0 < value < 1):
         return Interval(value - Z * spread, value + Z * spread, "infinitesimal jackknife")
     return Interval(*logit_limits(value, spread), "infinitesimal jackknife (logit)")

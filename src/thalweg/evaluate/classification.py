@@ -104,7 +104,7 @@ def class_row(matrix: Tensor, k: int, name: str) -> ClassRow:
 
 def absent_note(matrix: Tensor) -> str:
     absent = len(matrix) - confusion.num_present(matrix)
-    return f"{absent} of {len(matrix)} classes have no rows and are left out" if absent else ""
+    return f"classes without rows, left out: {absent} of {len(matrix)}" if absent else ""
 
 
 def macro(name: str, matrix: Tensor, value: float, *, totals: Tensor) -> Measure:
@@ -112,7 +112,7 @@ def macro(name: str, matrix: Tensor, value: float, *, totals: Tensor) -> Measure
     present = matrix.sum(1) > 0
     shared = present & (totals > 0)
     silent = int((present & ~shared).sum())
-    notes = [absent_note(matrix), f"{silent} classes were never predicted and count as 0" if silent else ""]
+    notes = [absent_note(matrix), f"classes never predicted, counted as 0: {silent}" if silent else ""]
     interval = no_interval("none of the classes with rows was predicted")
     if bool(shared.any()):
         limits = mean_of_proportions(matrix.diagonal()[shared].tolist(), totals[shared].tolist())

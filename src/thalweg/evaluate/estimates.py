@@ -27,7 +27,9 @@ def mean_measure(name: str, values: Tensor, *, most: float = torch.inf) -> Measu
     """The mean of losses, which lie from 0 to `most`, with Hall's interval."""
     if not bool(values.isfinite().all()):
         count = int(values.isinf().sum())
-        return Measure(name, torch.inf, count=len(values), note=f"{count} rows gave probability 0 to the true class")
+        return Measure(
+            name, torch.inf, count=len(values), note=f"rows that gave probability 0 to the true class: {count}"
+        )
     limits = mean_interval(values)
     interval = no_interval("the rows do not vary" if len(values) > 1 else "there is one row")
     if limits is not None:

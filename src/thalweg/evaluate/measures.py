@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor
 
 from thalweg.errors import DataError, UsageError
@@ -44,27 +45,30 @@ def measure(
         DataError: for no rows, NaN, labels out of range, shapes that disagree, probabilities that are none.
         UsageError: for an unknown kind, a threshold that does not fit the task, a wrong number of class names.
 
-    >>> import torch
     >>> result = measure(torch.tensor([2.0, -1.0, 0.5, -3.0]), torch.tensor([1, 0, 0, 0]), kind="binary")
     >>> print(result["accuracy"])
     accuracy  0.75  [0.3006, 0.9544]
     """
     check_word("kind", kind, Kind)
     check_word("scores", scores, Scores)
-    output, target = output.detach().cpu(), target.detach().cpu()
+    if threshold is not None and kind != "binary":
+        raise UsageError(f"A threshold belongs to a binary task; this one is {kind}. Leave it out.")
     if not output.numel():
         raise DataError("There are no rows to measure. Give the test part at least one row.")
     same_rows(output, target)
-    if threshold is not None and kind != "binary":
-        raise UsageError(f"A threshold belongs to a binary task; this one is {kind}. Leave it out.")
-    if kind == "regression":
-        return measure_regression(output, target, seed=seed, replicates=replicates)
-    num_classes = 2 if kind == "binary" else class_scores(output, scores).shape[1]
-    names = class_names(classes, num_classes)
-    if kind == "multiclass":
-        return measure_multiclass(output, target, scores=scores, classes=names, seed=seed, replicates=replicates)
-    cut = as_threshold(threshold, scores)
-    return measure_binary(output, target, scores=scores, threshold=cut, classes=names, seed=seed, replicates=replicates)
+    # Copies on the CPU, whatever the caller's default device and also where the outputs come from inference mode.
+    with torch.inference_mode(False), torch.device("cpu"):
+        output, target = output.detach().cpu().clone(), target.detach().cpu().clone()
+        if kind == "regression":
+            return measure_regression(output, target, seed=seed, replicates=replicates)
+        num_classes = 2 if kind == "binary" else class_scores(output, scores).shape[1]
+        names = class_names(classes, num_classes)
+        if kind == "multiclass":
+            return measure_multiclass(output, target, scores=scores, classes=names, seed=seed, replicates=replicates)
+        cut = as_threshold(threshold, scores)
+        return measure_binary(
+            output, target, scores=scores, threshold=cut, classes=names, seed=seed, replicates=replicates
+        )
 
 
 def class_names(classes: Sequence[str], num_classes: int) -> tuple[str, ...]:

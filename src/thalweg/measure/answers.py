@@ -58,13 +58,21 @@ def right_answer(sheet: Sheet) -> Tensor | None:
     output, target = sheet.output, sheet.target
     if target.numel() == output.numel():
         return target.reshape(output.shape).to(output.dtype)
+    dim = class_dim(output, target)
+    if dim is None or output.shape[dim] != sheet.num_classes or int(target.min()) < 0:
+        return None
+    return F.one_hot(target, output.shape[dim]).movedim(-1, dim).to(output.dtype)
+
+
+def class_dim(output: Tensor, target: Tensor) -> int | None:
+    """The dimension of the outputs that counts classes: `[N, K]`, `[N, K, T]` or `[N, T, K]` for `[N, T]` labels.
+
+    None where it cannot be told, or the targets are no labels.
+    """
     if target.is_floating_point() or output.dim() != target.dim() + 1:
         return None
-    for dim in (1, output.dim() - 1):
-        others = output.shape[:dim] + output.shape[dim + 1 :]
-        if others == target.shape and output.shape[dim] == sheet.num_classes and int(target.min()) >= 0:
-            return F.one_hot(target, output.shape[dim]).movedim(-1, dim).to(output.dtype)
-    return None
+    fitting = [dim for dim in range(1, output.dim()) if output.shape[:dim] + output.shape[dim + 1 :] == target.shape]
+    return fitting[0] if len(fitting) == 1 else None
 
 
 def is_binary(answer: Tensor) -> bool:

@@ -3,9 +3,11 @@
 from collections.abc import Iterator
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from thalweg.data.rows import Inputs, map_inputs, tensors_of
+from thalweg.data.rows import Inputs, call, map_inputs, tensors_of
+from thalweg.measure.untouched import untouched
+from thalweg.measure.watcher import tensors_in
 from thalweg.readings import Reading
 
 
@@ -77,3 +79,20 @@ def describe_inputs(inputs: Inputs) -> list[Reading]:
         }
         readings += [Reading(key, v, place=name, count=len(value)) for key, v in values.items()]
     return readings
+
+
+def scale_effect(network: nn.Module, inputs: Inputs) -> list[Reading]:
+    """Reading `input.effect`: relative change of the outputs, in training mode, when the inputs are standardized.
+
+    Near 0 for a network that begins with a normalization of its own. Nothing for inputs without columns.
+    """
+    if not any(True for _ in named(inputs)):
+        return []
+    with untouched(network, training=True), torch.no_grad():
+        outputs = []
+        for value in (inputs, standardized(inputs, inputs)):
+            torch.manual_seed(0)  # the same dropout for both; `untouched` brings the generator back
+            outputs.append(list(tensors_in(call(network, value))))
+    change = max((float((a - b).abs().max()) for a, b in zip(*outputs, strict=True) if a.numel()), default=0.0)
+    size = max((float(a.abs().max()) for a in outputs[0] if a.numel()), default=0.0)
+    return [Reading("input.effect", change / max(size, 1e-30))]

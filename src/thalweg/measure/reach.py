@@ -76,10 +76,10 @@ def outputs_follow(network: nn.Module, inputs: Inputs, parameter: Tensor) -> boo
 def describe_reach(network: nn.Module, inputs: Inputs, gradients: Sequence[dict[str, Tensor | None]]) -> list[Reading]:
     """Parameters by whether they get a gradient.
 
-    Readings at a parameter's name, each with the size of the parameter as `count`: `parameter.detached` (it requires
-    a gradient and got none on any batch), `parameter.zero` (the gradient of loss and outputs was exactly zero on all);
-    their value is the relative change of the outputs when it is moved, so that 0 means that nothing depends on it. `parameter.frozen` is
-    the number of values that require no gradient, `parameter.trainable` of those that do.
+    Readings at a parameter's name, each with its size as `count`: `parameter.detached` (it requires a gradient and got
+    none on any batch) and `parameter.zero` (the gradient of loss and outputs was exactly zero on all). Their value is
+    the relative change of the outputs when it is moved: 0 means that nothing depends on it. `parameter.frozen` is how
+    many values require no gradient, `parameter.trainable` how many do.
 
     Args:
         network: the network the gradients belong to.

@@ -1,6 +1,7 @@
 """Weight layers with nothing but linear operations between them (L02): found in autograd's graph, proven by numbers."""
 
 import math
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from thalweg.data.rows import Inputs, call, map_inputs, tensors_of
 from thalweg.measure.head import MOVES, Head
 from thalweg.measure.untouched import untouched
+from thalweg.measure.watcher import tensors_in
 from thalweg.readings import Reading
 
 WEIGHTED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -32,17 +34,30 @@ class Trace:
     """What one pass saw: the layer behind each node, pairs of layers, and the tensors at their ends."""
 
     makers: dict[Any, str] = field(default_factory=dict)
-    pairs: list[tuple[str, str]] = field(default_factory=list)
+    pairs: dict[tuple[str, str], list[Any]] = field(default_factory=dict)  # with the nodes between them
     inputs: dict[str, Tensor] = field(default_factory=dict)
     outputs: dict[str, Tensor] = field(default_factory=dict)
 
 
-def layer_before(tensor: Tensor, makers: dict[Any, str]) -> str | None:
-    """The weight layer whose output reached `tensor` through nothing but affine operations."""
-    node: Any = tensor.grad_fn
-    while node is not None and node not in makers and node.name() in AFFINE:
-        node = node.next_functions[0][0]
-    return makers.get(node)
+def layer_before(tensor: Tensor, makers: dict[Any, str]) -> tuple[str | None, list[Any]]:
+    """The weight layer whose output reached `tensor` through nothing but affine operations, and the nodes passed."""
+    nodes: list[Any] = [tensor.grad_fn]
+    while nodes[-1] is not None and nodes[-1] not in makers and nodes[-1].name() in AFFINE:
+        nodes.append(nodes[-1].next_functions[0][0])
+    return makers.get(nodes[-1]), nodes
+
+
+def readers(output: object) -> Counter[Any]:
+    """How many operations read the result of each node in the history of the outputs."""
+    waiting: list[Any] = [t.grad_fn for t in tensors_in(output) if t.grad_fn is not None]
+    seen, found = set(waiting), Counter[Any](waiting)
+    while waiting:
+        for before, _ in waiting.pop().next_functions:
+            found[before] += 1
+            if before is not None and before not in seen:
+                seen.add(before)
+                waiting.append(before)
+    return found
 
 
 @contextmanager
@@ -56,10 +71,10 @@ def traced(network: nn.Module, trace: Trace, replaced: dict[str, Tensor]) -> Ite
         def enter(_module: nn.Module, given: tuple[Tensor, ...], place: str = place) -> tuple[Tensor, ...] | None:
             if place in replaced:
                 return (replaced[place],)
-            source = layer_before(given[0], trace.makers)
+            source, nodes = layer_before(given[0], trace.makers)
             trace.inputs.setdefault(place, given[0].detach())
             if source is not None:
-                trace.pairs.append((source, place))
+                trace.pairs.setdefault((source, place), nodes)
             return None
 
         def leave(_module: nn.Module, _given: tuple[Tensor, ...], output: Tensor, place: str = place) -> None:
@@ -131,11 +146,12 @@ def linear_stacks(network: nn.Module, inputs: Inputs) -> list[Reading]:
     """
     trace = Trace()
     with untouched(network):
-        call(network, inputs)
         with traced(network, trace, {}):
-            call(network, inputs)
+            count = readers(call(network, inputs))
         with torch.no_grad():
-            pairs = list(dict.fromkeys(trace.pairs))[:MAX_PAIRS]
+            # A layer that is read elsewhere too, by a residual connection say, cannot be merged into the next one.
+            alone = [pair for pair, nodes in trace.pairs.items() if all(count[node] == 1 for node in nodes)]
+            pairs = alone[:MAX_PAIRS]
             errors = {pair: collapsed_error(network, inputs, trace, *pair) for pair in pairs}
     readings = []
     for (first, last), error in errors.items():

@@ -25,7 +25,7 @@ def untouched(network: nn.Module, *, training: bool = False) -> Iterator[None]:
     parameters = [(p, p.requires_grad, p.grad) for p in network.parameters()]
     buffers = [(m, name, b, b.clone()) for m in network.modules() for name, b in m._buffers.items() if b is not None]
     numpy_state, python_state = np.random.get_state(), random.getstate()
-    devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
+    devices = list(range(torch.cuda.device_count())) if torch.cuda.is_available() else []
     try:
         network.train(training)
         for p, _, _ in parameters:

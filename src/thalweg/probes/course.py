@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from thalweg.data.feeder import Feeder
-from thalweg.data.rows import AnyRows, Inputs, Rows, call, map_inputs, read, tensors_of
+from thalweg.data.rows import AnyRows, Inputs, Rows, call, read, take, tensors_of
 from thalweg.data.seeds import PROBE, mix
 from thalweg.measure.answers import Sheet, constant_starts
 from thalweg.measure.head import head_of
@@ -121,7 +121,8 @@ class Course:
             if isinstance(output, Tensor) and len(output) == len(self.target):
                 values = [self.loss(output[block], self.target[block]) for block in self.blocks]
             else:
-                inputs = [map_inputs(lambda v, b=block: v[b], self.inputs) for block in self.blocks]
+                rows = torch.arange(len(self.target))
+                inputs = [take(self.inputs, rows[block]) for block in self.blocks]
                 values = [self.loss(call(network, i), self.target[b]) for i, b in zip(inputs, self.blocks, strict=True)]
             return torch.stack([v.reshape(()) for v in values]).double().cpu()  # synchronizes
 

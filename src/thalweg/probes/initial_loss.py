@@ -43,7 +43,7 @@ def initial_loss(
     values: list[Tensor] = []
     means: list[float] = []
     whole = True
-    rows = torch.arange(num_rows(inputs)).split(max(2, batch_size))
+    rows = list(torch.arange(num_rows(inputs)).split(max(2, batch_size)))  # type: ignore[no-untyped-call]
     if len(rows) > 1 and len(rows[-1]) < 2:  # batch norm needs two rows
         rows = rows[:-1]
     with untouched(network, training=True), torch.no_grad():

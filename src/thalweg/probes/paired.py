@@ -17,7 +17,8 @@ from thalweg.train.losses import LossFunction
 from thalweg.train.step import Step
 
 RATES = (1e-3, 1e-2, 1e-1)  # of Adam, each variant at its best one, where no rate is given
-SEEDS = 5
+SEEDS, FEWEST = 5, 3
+LEAST_STEPS = 40  # below it even a good training has hardly begun
 STUDENT = {3: 4.303, 4: 3.182, 5: 2.776}  # 97.5 % points of Student's t by the number of seeds
 HELD = 0.25  # of the rows are not trained on, where there are enough
 ENOUGH = 100
@@ -67,7 +68,7 @@ def compare(
     loss: LossFunction,
     *,
     optimizer: Optimizer | None = None,
-    steps: int = 100,
+    steps: int = 300,
     batch: int = 32,
     seconds: float = 6.0,
     seed: int = 0,
@@ -76,8 +77,8 @@ def compare(
 
     Readings `probe.<name>.plain`, `.changed` and `.difference`: the share of the learnable loss (from the best constant
     answer, 0, down to the lowest possible, 1) that is gone after the steps, on rows held out, mean and 95 % interval
-    (Student's t over seeds, paired for the difference). A training that diverged counts as -1. None when the time ran
-    out before three seeds.
+    (Student's t over seeds, paired for the difference). A training that diverged counts as -1. Nothing where
+    the network is too slow for the budget.
 
     Args:
         name: of the remedy.
@@ -85,7 +86,7 @@ def compare(
         changed: the same with the remedy.
         loss: `(output, target) -> scalar`.
         optimizer: with its rate; without, Adam at the best of three rates per variant, chosen on a seed of its own.
-        steps: per training.
+        steps: per training; fewer where the budget asks for it, and nothing is measured with less than 40.
         batch: rows per step.
         seconds: budget for all trainings, in this thread's time: a busy machine changes no verdict.
         seed: the first of the seeds.
@@ -93,6 +94,10 @@ def compare(
     deadline = time.thread_time() + seconds
     kind = optimizer or Adam()
     rates = RATES if optimizer is None or optimizer.lr == "auto" else (float(optimizer.lr),)
+    runs = 2 * (FEWEST + (len(rates) if len(rates) > 1 else 0))
+    steps = min(steps, int(seconds / runs / step_seconds(plain, loss, kind, batch)))
+    if steps < LEAST_STEPS:
+        return []
 
     def run(variant: Variant, rate: float, number: int) -> float:
         return score(variant, loss, kind, rate, steps=steps, batch=batch, seed=mix(seed, number))
@@ -102,16 +107,26 @@ def compare(
         scores = {rate: run(variant, rate, 0) for rate in rates} if len(rates) > 1 else {rates[0]: 0.0}
         chosen.append(max(scores, key=scores.__getitem__))
     pairs: list[tuple[float, float]] = []
-    while len(pairs) < SEEDS and (len(pairs) < 1 or time.thread_time() < deadline):
+    while len(pairs) < FEWEST or (len(pairs) < SEEDS and time.thread_time() < deadline):
         number = len(pairs) + 1
         pairs.append((run(plain, chosen[0], number), run(changed, chosen[1], number)))
-    if len(pairs) not in STUDENT:
-        return []
     return [
         summary(f"probe.{name}.plain", [a for a, _ in pairs]),
         summary(f"probe.{name}.changed", [b for _, b in pairs]),
         summary(f"probe.{name}.difference", [b - a for a, b in pairs]),
     ]
+
+
+def step_seconds(variant: Variant, loss: LossFunction, optimizer: Optimizer, batch: int) -> float:
+    """Time of one step on a clone, after a first one that warms up."""
+    step_on = Step(without_dropout(clone(variant.network)), loss, optimizer)
+    rows = torch.arange(min(batch, num_rows(variant.inputs)), device=variant.target.device)
+    inputs, target = take(variant.inputs, rows), variant.target[rows]
+    for step in range(3):
+        if step == 1:
+            started = time.thread_time()
+        step_on(inputs, target, step=step, rate=RATES[0])
+    return max((time.thread_time() - started) / 2, 1e-6)
 
 
 def summary(name: str, values: list[float]) -> Reading:

@@ -3,7 +3,6 @@
 import math
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 
@@ -60,6 +59,7 @@ def paired(differences: Tensor) -> Difference:
     Its variance has a share of the blocks, whose means over the repeats are taken to be independent, and from two
     repeats on a share of the repeats.
 
+    >>> import torch
     >>> paired(torch.tensor([[1.0, 2.0, 3.0]])).low < 0 < paired(torch.tensor([[1.0, 1.1, 0.9]])).low
     True
     """

@@ -117,7 +117,7 @@ def binary_scores(output: Tensor, scores: Scores = "logits") -> Tensor:
     refuse_nan(values, "The output")
     if scores == "probabilities":
         probabilities_only(values)
-        return values[:, 1] if values.ndim == 2 and values.shape[1] == 2 else values.reshape(-1)
+        return values[:, -1].contiguous() if values.ndim == 2 else values
     if values.ndim == 1 or values.shape[1] == 1:
         return values.reshape(-1)
     margin = values[:, 1] - values[:, 0]

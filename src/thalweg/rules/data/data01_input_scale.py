@@ -14,6 +14,7 @@ factor does the same between the first layer's weights and every bias.
   and constant ones left out. These only raise the question.
 - The answer is a paired probe: the same short training with each column or channel at mean 0 and deviation 1. It is
   harm when the training as it is reaches less than half of the other, with the interval of the difference above 0.
+- `input.effect`: change of the outputs with standardized inputs; nearly none behind a normalization.
 - Pixels from 0 to 1, one-hot columns, indices of embeddings and networks that begin with a normalization pass.
 
 ## Known limits
@@ -36,11 +37,15 @@ NAME = "input scale"
 NEEDS = ("target.distinct",)
 
 DECADE = 10.0  # from scale 1, either way: the curvature then differs a hundredfold from that of the biases
+NO_EFFECT = 0.05  # of the outputs: a first batch norm undoes any scale, up to its epsilon
 COLUMNS = 100.0  # between two columns: four decades of curvature
 
 
 def odd_scales(readings: Readings) -> list[Reading]:
     """The inputs whose level is a decade from 1, or whose columns are a hundredfold apart."""
+    effect = readings.value("input.effect")
+    if effect is not None and effect < NO_EFFECT:
+        return []
     odd = [r for r in readings.of("input.rms") if not 1 / DECADE < r.value < DECADE]
     odd = [r for r in odd if r.value > 0 and readings.value("input.binary", r.place) != 1]
     return odd + [r for r in readings.of("input.ratio") if r.value > COLUMNS]

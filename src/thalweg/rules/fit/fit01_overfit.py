@@ -19,8 +19,9 @@ of a scale that no step can bridge.
 
 ## Known limits
 Contradictory labels of equal inputs are left out, those of nearly equal inputs are not. A linear model or a very small
-one learns only a part, which is no fault and not reported; neither is a network that still improves when the steps are
-over, unless a paired probe shows that rescaled weights learn twice as much. Functional dropout stays on. Time may run out before anything was shown; then it is not judged.
+one learns only a part, which is no fault and not reported. Neither is a network that still improves when the steps are
+over, unless a paired probe shows that it learns twice as much with rescaled weights. Functional dropout stays on. Time
+may run out before anything was shown; then it is not judged.
 
 ## Remedies
 - Vanishing: He or Xavier initialization, ReLU instead of sigmoid, normalization or residual connections, fewer layers

@@ -1,5 +1,6 @@
 """HTML elements as text, in which everything is escaped that is not an element already."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
@@ -31,8 +32,9 @@ def join(children: Iterable[Child], separator: str = "") -> Html:
 
 
 def visible(text: str) -> str:
-    """Control characters as their Unicode pictures, as HTML forbids them."""
-    return "".join(chr(0x2400 + ord(c)) if ord(c) < 32 and c not in "\n\t" else c for c in text)
+    """Control characters as their Unicode pictures, as HTML forbids them; a number keeps its percent sign beside it."""
+    text = "".join(chr(0x2400 + ord(c)) if ord(c) < 32 and c not in "\n\t" else c for c in text)
+    return re.sub(r"(?<=\d) (?=%)", "\N{NO-BREAK SPACE}", text)
 
 
 def code(text: str) -> Html:

@@ -6,6 +6,7 @@ from pathlib import Path
 from thalweg import __version__
 from thalweg.show.charts import STYLE as CHART_STYLE
 from thalweg.show.findings import kind, tally
+from thalweg.show.measures import interval
 from thalweg.show.report.curves import curves_section
 from thalweg.show.report.decisions import plan_section
 from thalweg.show.report.facts import checks_section, data_section, environment_section
@@ -109,9 +110,8 @@ def tiles(story: Story) -> Html:
     found = []
     if story.result and story.result.measures:
         first = story.result.measures[0]
-        spread = f"95 % interval {measure(first.name, first.low)} to {measure(first.name, first.high)}"
-        known = first.low is not None and first.high is not None
-        found.append(tile(measure(first.name, first.value), f"test {title(first.name)}", spread if known else ""))
+        spread = f"interval (95 %): {interval(first)}" if interval(first) else ""
+        found.append(tile(measure(first.name, first.value), f"test {title(first.name)}", spread))
     for name in story.metric_names[:1]:
         at_best = [r.value for r in story.series(f"validation.{name}") if r.step == best.get("step")]
         value = at_best[0] if at_best else readings.value(f"validation.{name}")
