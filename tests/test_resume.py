@@ -111,6 +111,7 @@ def test_a_damaged_checkpoint_is_named_and_the_run_stays_readable(digits: Digits
 def test_a_damaged_store_is_named(digits: Digits, runs: Path) -> None:
     experiment = tw.Experiment(network, train=digits, loss="cross_entropy", directory=runs)
     run = experiment.train(plan_of(tw.optimizers.SGD(lr=0.01)), listeners=())
+    run.store.close()
     (run.directory / "run.sqlite").write_bytes(b"this is no database" * 100)
     with pytest.raises(StoreError, match="cannot be read"):
         _ = tw.Run.open(run.directory).history

@@ -93,7 +93,7 @@ class Session:
         if self.plan.keep == "best" and best.weights:
             training.keep_best_weights()
         if best.weights:
-            training.job.writer.add(self._fit(training.step))
+            training.job.writer.add([Reading("best.epoch", best.epoch, step=training.step), *self._fit(training.step)])
             training.job.writer.flush()
         self._end(status, best.epoch or None)
         return status
@@ -226,12 +226,13 @@ class Session:
         diagnosis = diagnose(self.store.readings())
         seconds = time.monotonic() - self.started
         self.store.put_findings(diagnosis.findings)
-        told = set(self.check.findings) if self.check else set()
+        told = self.check.findings if self.check else ()
         for finding in diagnosis.findings:
             if finding not in told:
                 self._emit(FindingRaised(finding))
         verdict = diagnosis.verdict
         self.store.put({"status": status, "verdict": verdict, "seconds": seconds})
+        self.store.close()
         self._emit(RunEnded(self.folder.name, status, verdict, best_epoch, seconds))
 
 

@@ -64,6 +64,12 @@ class Store:
             self._open = os.getpid(), connection
         return self._open[1]
 
+    def close(self) -> None:
+        """Closes the connection, so that everything is in the one file; the next use opens it again."""
+        if self._open is not None and self._open[0] == os.getpid():
+            self._open[1].close()
+        self._open = None
+
     def _damaged(self, error: sqlite3.DatabaseError) -> StoreError:
         return StoreError(
             f"The store {self.path} cannot be read ({error}); it is no SQLite file or was damaged. "

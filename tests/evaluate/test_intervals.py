@@ -180,6 +180,20 @@ def test_bca_agrees_with_scipy():
     assert found.high == pytest.approx(expected.high, abs=0.02 * width)
 
 
+def test_few_carrying_rows_reach_as_far_as_students_t():
+    values = torch.randn(200, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+
+    def mean(weights):
+        return weights @ values / weights.sum(1)
+
+    spread = (values - values.mean()).square().mean().sqrt().item() / math.sqrt(200)
+    for support in (8, 200):
+        found = bootstrap(Statistic(mean, support), num_rows=200, seed=0, replicates=20_000)
+        reach = math.sqrt(support / (support - 1)) * stats.t.ppf(0.975, support - 1)
+        assert (found.high - found.low) / 2 == pytest.approx(reach * spread, rel=0.03)
+    assert "rough" not in found.note
+
+
 def test_many_rows_take_the_normal_approximation_and_agree_with_the_bootstrap(drawn, monkeypatch):
     true, score, _, _ = drawn
     many = 50

@@ -43,12 +43,11 @@ def test_the_cut_lies_in_the_middle_of_its_gap():
     assert choose_threshold(torch.tensor([-3.0, -1.0, 2.0, 4.0]), torch.tensor([0, 0, 1, 1])).value == 0.5
 
 
-def test_of_equal_cuts_the_one_nearest_to_one_half_is_taken():
-    scores = torch.tensor([0.05, 0.15, 0.45, 0.65])
-    true = torch.tensor([0, 1, 0, 1])
-    found = choose_threshold(scores, true, objective="youden", scores="probabilities")
-    assert found.reached == 0.5  # also at 0.1
-    assert found.value == pytest.approx(0.55)
+@pytest.mark.parametrize(("p", "nearest"), [([0.05, 0.15, 0.45, 0.65], 0.55), ([0.35, 0.45, 0.85, 0.95], 0.40)])
+def test_of_equal_cuts_the_one_nearest_to_one_half_is_taken(p, nearest):
+    found = choose_threshold(torch.tensor(p), torch.tensor([0, 1, 0, 1]), objective="youden", scores="probabilities")
+    assert found.reached == 0.5  # also in the other gap above a negative row
+    assert found.value == pytest.approx(nearest)
 
 
 def test_neighboring_floats_are_still_parted():

@@ -86,7 +86,9 @@ def facts(name: str, epochs: int) -> dict[str, Any]:
         "model": {"name": "CNN", "num_parameters": 38282, "num_trainable": 38282},
         "layers": [{"place": p, "kind": k, "out": o, "parameters": n} for p, k, o, n in LAYERS],
         "data": {"description": "1,149/288 rows, 360 sealed", "columns": [f"pixel_{i}" for i in range(64)]},
-        "split": {"train": 1149, "validation": 288, "test": 360, "how": "stratified by class", "seed": 0},
+        "split": {"rows": {"train": 1149, "validation": 288, "test": 360}, "method": "stratified", "seed": 0,
+                  "summary": "stratified by class", "notes": [],
+                  "classes": {str(k): {"train": 115, "validation": 29, "test": 36} for k in range(10)}},
         "task": {"kind": "multiclass", "classes": list(range(10)), "num_outputs": 10},
         "plan": plan,
         "decisions": [
@@ -118,6 +120,15 @@ def probe_readings() -> list[Reading]:
         Reading("loss.expected", math.log(10)),
         *race,
         Reading("race.rate", 0.0032, low=0.0018, high=0.0056),
+        *(
+            Reading(f"fit.{part}_{name}", value, step=1080, count=288)
+            for part, name, value in (
+                ("train", "loss", 0.031),
+                ("train", "accuracy", 0.999),
+                ("validation", "loss", 0.064),
+                ("validation", "accuracy", 0.983),
+            )
+        ),
     ]
 
 

@@ -29,8 +29,7 @@ def corners(x: Tensor, y: Tensor, *, points: int = POINTS) -> Tensor:
             return
         dx, dy = x[end] - x[start], y[end] - y[start]
         px, py = x[start + 1 : end] - x[start], y[start + 1 : end] - y[start]
-        length = torch.hypot(dx, dy)
-        distance = (px * dy - py * dx).abs() / length if length > 0 else torch.hypot(px, py)
+        distance = (px * dy - py * dx).abs() / torch.hypot(dx, dy)  # the points of these curves are distinct
         farthest = int(distance.argmax())
         if float(distance[farthest]) > 1e-12:
             heapq.heappush(queue, (-float(distance[farthest]), start, start + 1 + farthest, end))

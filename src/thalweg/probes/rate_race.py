@@ -16,7 +16,7 @@ from thalweg.data.rows import AnyRows, Inputs
 from thalweg.data.seeds import PROBE, mix
 from thalweg.errors import TrainingError
 from thalweg.parts.optimizers import SGD, Adagrad, Optimizer
-from thalweg.probes.course import Course, Lane, divide
+from thalweg.probes.course import SCORED_AT, Course, Lane, divide, scored_form
 from thalweg.probes.student import Difference, paired
 from thalweg.readings import Reading
 from thalweg.train.clone import clone
@@ -27,8 +27,7 @@ from thalweg.train.step import Step
 STEPS = (24, 200)  # of a long lane
 SHORT = 4  # a short lane takes a quarter of that,
 SHORTEST = 8  # but at least so many
-LANES = 15  # in a usual race: eight short ones, seven long ones,
-STEPS_PER_RACE = 9  # which together take the steps of nine long ones
+SHORT_LANES, LONG_LANES = 7, 6  # in a usual race
 SEEDS = 3
 FIRST_RATES = (1e-4, 1e-1)  # of optimizers that divide by the gradient's size; wider where the best is at an edge
 WIDENED = 4  # times half a decade at each edge
@@ -152,21 +151,21 @@ class Grid:
         self.short: dict[float, Lane] = {}
         self.long: dict[float, list[Lane]] = {}  # one lane per order
         self.longer: list[Lane] = []
-        self.steps = self._affordable(seconds)
+        self.steps = self._affordable(seconds, short=SHORT_LANES, long=LONG_LANES)
 
-    def _affordable(self, seconds: float) -> int:
-        """Steps of a long lane, such that a usual race takes `seconds`."""
-        rate, course = 10 ** (self.first[0] / 2), self.course
-        course.run(rate, steps=3)  # warms up
-        times = []
-        for steps in (3, 9):
-            started = time.monotonic()
-            course.run(rate, steps=steps)
-            times.append(time.monotonic() - started)
-        step_seconds = max(times[1] - times[0], 1e-6) / 6
-        rest = max(times[0] - 3 * step_seconds, 0.0)  # the copy and the scores of a lane
-        budget = seconds / STEPS_PER_RACE - LANES / STEPS_PER_RACE * rest
-        return int(min(max(budget / step_seconds, STEPS[0]), STEPS[1]))
+    def _affordable(self, seconds: float, *, short: int, long: int) -> int:
+        """Steps of a long lane, such that so many lanes take `seconds`, from the lanes that ran so far or two tries."""
+        course = self.course
+        lanes = list(self.short.values())
+        if not lanes:
+            rate = 10 ** (self.first[0] / 2)
+            course.run(rate, steps=3)  # warms up
+            lanes = [course.run(rate, steps=SHORTEST)]
+        started = time.monotonic()
+        course.score(scored_form(clone(course.network)))
+        rest = len(SCORED_AT) * (time.monotonic() - started) * (short + long)
+        step_seconds = sum(lane.seconds for lane in lanes) / sum(lane.steps for lane in lanes)
+        return int(min(max((seconds - rest) / (short / SHORT + long) / step_seconds, STEPS[0]), STEPS[1]))
 
     def run_short(self, half_decade: int) -> float:
         rate = 10 ** (half_decade / 2)
@@ -183,6 +182,7 @@ class Grid:
     def search(self) -> None:
         """The short round, the long one around its best, finer rates, other orders of rows."""
         best = self._search_short()
+        self.steps = min(self.steps, self._affordable(self.deadline - time.monotonic(), short=0, long=LONG_LANES))
         for k in range(best - 2, best + 2):
             self.run_long(10 ** (k / 2))
         low, high = best - 2, best + 1
@@ -275,6 +275,8 @@ class Grid:
         rate = smoothed_minimum({r: self.mean(r) for r in self.long}, float(self.course.start.mean()))
         low, high = span(sorted(excess), best, {r for r, e in excess.items() if e.low <= 0})
         low, high = min(low, rate), max(high, rate)
+        if learnable is False or self.mean(best) >= float(self.course.start.mean()):
+            rate = 10 ** (sum(self.first) / 4)  # nothing to go by: the middle of the usual rates
         race_text = f"lr {low:.2g}..{high:.2g} → {rate:.2g}"
         constant = None if self.course.constant is None else float(self.course.constant.mean())
         if learnable is False:

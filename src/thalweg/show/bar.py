@@ -22,7 +22,8 @@ class Bar:
     """
 
     def __init__(self, printer: Printer, *, redirect_stdout: bool) -> None:
-        columns = (TextColumn("  {task.description}"), BarColumn(None), TextColumn("{task.fields[left]}"))
+        bar = BarColumn(None, complete_style="green", finished_style="green")
+        columns = (TextColumn("  {task.description}"), bar, TextColumn("{task.fields[left]}"))
         self._progress = RichProgress(
             *columns, console=printer.console, auto_refresh=False, transient=True, expand=True,
             redirect_stdout=redirect_stdout, redirect_stderr=True,

@@ -98,7 +98,14 @@ def speed(rows_per_second: float) -> str:
 
 
 def short_duration(seconds: float) -> str:
-    """A span in at most six characters."""
+    """A span in at most six characters.
+
+    >>> [short_duration(s) for s in (0.04, 75, 3725, 400_000)]
+    ['40 ms', '1.2 m', '62.1 m', '4.6 d']
+    """
     if seconds < 59.95:
         return duration(seconds)
-    return f"{seconds / 60:.1f} m" if seconds < 3600 else f"{seconds / 3600:.1f} h"
+    for size, unit in ((60, "m"), (3600, "h"), (86400, "d")):
+        if seconds < 99.95 * size:
+            break
+    return f"{seconds / size:.1f} {unit}"

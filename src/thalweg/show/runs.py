@@ -11,7 +11,7 @@ from thalweg.evaluate.result import Measure, Result
 from thalweg.findings import Finding
 from thalweg.show.findings import tally
 from thalweg.show.lines import hang, styled
-from thalweg.show.text import measure, number, shorten, title
+from thalweg.show.text import MISSING, clean, measure, shorten
 from thalweg.store import FILE, Store
 
 COLORS = {"completed": "green", "running": "cyan", "interrupted": "yellow", "failed": "red", "unreadable": "red"}
@@ -52,33 +52,28 @@ def read_line(folder: Path) -> RunLine:
 
 
 def runs_table(lines: list[RunLine], *, width: int) -> list[Text]:
-    """One line per run and, where it fits, its findings and first test measure; otherwise these stand below it."""
-    name = min(max((len(line.name) for line in lines), default=3), max(12, width // 3))
-    head = f"  {'run'.ljust(name)}  {'status'.ljust(11)}  {'created'.ljust(16)}"
-    texts = [Text(head if width >= 60 else f"  {'run'.ljust(name)}  status", "dim")]
-    for line in lines:
-        status = (line.status.ljust(11), COLORS.get(line.status, ""))
-        row = styled(f"  {shorten(line.name, name).ljust(name)}  ", status)
-        if width >= 60:
-            row.append(f"  {line.created[:16].replace('T', ' ').ljust(16)}", "dim")
-        facts = styled("; ".join(about(line)))
-        texts += hang(Text.assemble(row, "  "), facts, width=width) if facts else [row]
+    """One line per run; columns that do not fit are left out, the last first."""
+    header = ("run", "status", "validation", "test", "findings", "created")
+    rows = [cells(line) for line in lines]
+    widths = [max(len(row[k]) for row in [header, *rows]) for k in range(len(header))]
+    widths[0] = min(widths[0], max(12, width // 3))
+    count = len(header)
+    while count > 2 and sum(widths[:count]) + 2 * count > width:
+        count -= 1
+    texts = [Text("".join(f"  {name.ljust(w)}" for name, w in zip(header[:count], widths, strict=False)), "dim")]
+    for line, row in zip(lines, rows, strict=True):
+        text = styled("  ", shorten(row[0], widths[0]).ljust(widths[0]))
+        for k in range(1, count):
+            text.append("  ").append_text(styled((row[k].ljust(widths[k]), COLORS.get(row[k], ""))))
+        texts.append(text)
+        texts += hang(Text("    "), styled((line.problem, "red")), width=width) if line.problem else []
     return texts
 
 
-def about(line: RunLine) -> list[str]:
-    """What there is to say of a run besides its name."""
-    if line.problem:
-        return [line.problem]
-    facts = []
-    if "value" in line.best and "selection" in line.best:
-        name = line.best["selection"]
-        facts.append(f"best {title(name)} {best_text(name, line.best['value'])}")
-    if line.measures:
-        first = line.measures[0]
-        facts.append(f"test {title(first.name)} {measure(first.name, first.value)}")
-    return [*facts, tally(line.findings)]
-
-
-def best_text(name: str, value: float | None) -> str:
-    return measure(name, value) if value is not None else number(None)
+def cells(line: RunLine) -> tuple[str, ...]:
+    """What there is to say of a run, by column: measures with their unit, findings by their gravest kind."""
+    validation = measure(str(line.best.get("selection")), line.best.get("value"))
+    test = measure(line.measures[0].name, line.measures[0].value) if line.measures else MISSING
+    found = tally(line.findings).split(",")[0].split(";")[0]
+    created = line.created[:16].replace("T", " ")
+    return clean(line.name), line.status, validation, test, found.removeprefix("no findings") or MISSING, created

@@ -1,6 +1,8 @@
 """The terminal: a listener that prints what a training tells. Rows go to stdout and stay; one bar moves on stderr."""
 
+import math
 import sys
+from itertools import groupby
 from pathlib import Path
 from typing import TextIO
 
@@ -26,10 +28,11 @@ from thalweg.show.epochs import EpochTable
 from thalweg.show.findings import codes, kind, ordered, tally, where
 from thalweg.show.lines import flow, hang, styled, wrapped
 from thalweg.show.printer import Printer
-from thalweg.show.text import duration, number
+from thalweg.show.text import duration, number, plural
 
 LABEL = 10  # columns of `check`, `probe`, `plan` with their margins
 SPARK = 50
+LOG = 30.0  # a loss that falls by more than this factor is drawn on a logarithmic scale
 
 
 class Terminal:
@@ -125,10 +128,13 @@ class Terminal:
 
     def _stage(self, event: StageEnded) -> None:
         items = [styled((f"✓ {number(event.passed)} passed", "green"))] if event.passed else []
-        items += [styled((f"! {tally([f])}", COLORS[kind(f)])) for f in one_of_each_kind(event.findings)]
+        for each, alike in groupby(ordered(event.findings), kind):
+            items.append(styled((f"! {plural(len(list(alike)), each)}", COLORS[each])))
         items += [styled(fact) for fact in event.facts]
         items.append(styled((duration(event.seconds), "dim")))
         self.print(*self._labeled(event.stage, flow(items, width=self.out.width - LABEL)))
+        if event.findings:
+            self.print(Text())
         for finding in ordered(event.findings):
             self._find(finding)
 
@@ -147,11 +153,11 @@ class Terminal:
         self.deciding = True
 
     def _find(self, finding: Finding) -> None:
-        if finding in self.findings:
+        if any(alike(finding, other) for other in self.findings):
             return
         self.findings.append(finding)
         if not self.training:
-            self.print(Text(), *card(finding, width=self.out.width), Text())
+            self.print(*card(finding, width=self.out.width), Text())
             return
         self.waiting.append(finding)
         if not self.quiet and finding.counts:
@@ -183,15 +189,19 @@ class Terminal:
         if len(self.losses) < 3:
             return []
         ends = f"  {number(self.losses[0])} → {number(self.losses[-1])}"
-        curve = sparkline(self.losses, width=min(SPARK, self.out.width - 9 - len(ends)), unicode=self.out.unicode)
+        values = self.losses
+        if all(v > 0 for v in values) and max(values) > LOG * min(values):
+            values, ends = [math.log(v) for v in values], f"{ends} (log)"
+        curve = sparkline(values, width=min(SPARK, self.out.width - 9 - len(ends)), unicode=self.out.unicode)
         return [Text(), styled("  loss  ", (curve, "green"), ends)]
 
     def _labeled(self, label: str, body: Text) -> list[Text]:
         return hang(Text(f"  {label}".ljust(LABEL), "bold"), body, width=self.out.width)
 
 
-def one_of_each_kind(findings: tuple[Finding, ...]) -> list[Finding]:
-    return list({kind(f): f for f in ordered(findings)}.values())
+def alike(one: Finding, other: Finding) -> bool:
+    """Whether two findings say the same, though a later one may have newer numbers."""
+    return (one.code, one.place, one.standing) == (other.code, other.place, other.standing)
 
 
 def summary(findings: list[Finding], *, width: int) -> list[Text]:

@@ -80,6 +80,7 @@ class Training:
         self.losses: list[Tensor] = []  # of the epoch under way
         self.best = Best()
         self.checked = 0  # losses of this epoch that were looked at
+        self.located = False  # whether the first non-finite operation was looked for
         self.snapshot: tuple[int, dict[str, Tensor]] = (0, {})
         self.saved = self.snapped = self.looked = time.monotonic()
 
@@ -223,15 +224,23 @@ class Training:
     # ------------------------------------------------------------------ non-finite
 
     def _lost(self, values: list[float]) -> bool:
-        """Whether the weights are lost too; if so, the first non-finite operation is found by exact replay."""
-        if all(bool(p.isfinite().all()) for p in self.stepper.parameters):  # synchronizes
-            return False
-        epoch_start = self.step - len(self.losses)
-        first_bad = epoch_start + self.checked + next(k for k, v in enumerate(values) if not math.isfinite(v))
-        self.job.writer.add(self._replay(first_bad))
-        curve = [float(v) for v in torch.stack(self.losses)]
-        self.job.writer.add(self._loss_curve(curve, self.step))
-        return True
+        """Whether the training cannot go on: weights are not finite, or no loss since the last look was.
+
+        The first time, the first non-finite operation is found by exact replay. A training whose weights survived goes
+        on from where it stood.
+        """
+        finite = [math.isfinite(v) for v in values]
+        lost = not any(finite) or not all(bool(p.isfinite().all()) for p in self.stepper.parameters)  # synchronizes
+        if not self.located:
+            self.located = True
+            current = {key: tensor.clone() for key, tensor in self._state().items()}
+            first_bad = self.step - len(self.losses) + self.checked + finite.index(False)
+            self.job.writer.add(self._replay(first_bad))
+            self._set_state(current)
+        if lost:
+            curve = [float(v) for v in torch.stack(self.losses)]
+            self.job.writer.add(self._loss_curve(curve, self.step))
+        return lost
 
     def _replay(self, first_bad: int) -> list[Reading]:
         """Goes back to the last snapshot, repeats the steps up to the first bad one and looks inside it."""
@@ -241,10 +250,15 @@ class Training:
         last = math.nan
         for step, (inputs, target) in enumerate(self.job.train.epoch(epoch, skip), start=start):
             rate = self.peak * self.schedule.factor(step, self.num_steps)
-            rows = self.rows_of(step)
             if step >= first_bad - 1:  # a backward pass may have spoiled the weights one step earlier
                 found = locate_nonfinite(
-                    clone(self.job.network), self.job.loss, inputs, target, step=step, seed=self.stepper.seed, rows=rows
+                    clone(self.job.network),
+                    self.job.loss,
+                    inputs,
+                    target,
+                    step=step,
+                    seed=self.stepper.seed,
+                    rows=self.rows_of(step),
                 )
                 if found:
                     return [*found, Reading("nonfinite.last_loss", last, step=step), Reading("rate", rate, step=step)]

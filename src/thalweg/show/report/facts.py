@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from thalweg.show.report.html import Child, Html, card, code, element, join, pairs, section
+from thalweg.show.report.html import Child, Html, card, code, element, join, pairs, section, table
 from thalweg.show.report.story import Story
 from thalweg.show.text import duration, number, plural
 
@@ -20,11 +20,21 @@ def data_section(story: Story) -> Html:
             "Task",
             [("kind", task.get("kind")), ("outputs", plain(task.get("num_outputs"))), ("classes", names(classes))],
         ),
-        fact_card("Split", [(key.replace("_", " "), plain(value)) for key, value in split.items()]),
         seal_card(story.fact("seal")),
+        fact_card("Split", [(key.replace("_", " "), split_fact(value)) for key, value in split.items()]),
     ]
     present = [c for c in cards if c]
     return section("data", "Data", element("div", *present, cls="grid") if present else None)
+
+
+def split_fact(value: Any) -> Child:
+    """A fact of the split; counts by class and part become a table."""
+    if not (isinstance(value, dict) and value and all(isinstance(row, dict) for row in value.values())):
+        return plain(value)
+    parts = list(dict.fromkeys(part for row in value.values() for part in row))
+    rows = [[name, *(plain(row.get(part)) for part in parts)] for name, row in list(value.items())[:LISTED]]
+    more = f"and {len(value) - LISTED:,} more" if len(value) > LISTED else None
+    return join([table(["", *parts], rows), more])
 
 
 def fact_card(heading: str, rows: list[tuple[str, Child]]) -> Html | None:
@@ -100,7 +110,7 @@ def names(values: list[Any]) -> Child:
 
 def plain(value: Any) -> str | None:
     """A fact as text: numbers with separators, lists with commas, a mapping as `name value`."""
-    if value is None or value == "":
+    if value in (None, "", [], {}):
         return None
     if isinstance(value, bool):
         return "yes" if value else "no"

@@ -68,8 +68,8 @@ def pairs(rows: Iterable[tuple[str, Child]]) -> Html:
 
 def card(heading: str, *children: Child, note: str = "", cls: str = "") -> Html:
     """A box with a heading; without one where the section's says it."""
-    remark = element("span", note, cls="dim") if note else None
-    title = element("h3", heading, remark) if heading or note else None
+    remark = element("span" if heading else "p", note, cls="dim") if note else None
+    title = element("h3", heading, remark) if heading else remark
     return element("div", title, *children, cls=f"card {cls}".strip())
 
 

@@ -26,9 +26,11 @@ def measures_section(story: Story) -> Html:
         sealed = story.fact("seal")
         text = "The test rows are still sealed: nothing was measured on them."
         text = text if sealed else "There are no test rows; the validation measures above were used to choose."
-        return section("measures", "Measures", element("div", element("p", text), cls="card"))
+        return section(
+            "measures", "Measures", element("div", card("", element("p", text)), fit_card(story), cls="grid")
+        )
     curves = [curve_card(name, result) for name in dict.fromkeys(c.name for c in result.curves)]
-    cards = [measure_card(result, story), confusion_card(result), *curves, class_card(result)]
+    cards = [measure_card(result, story), fit_card(story), confusion_card(result), *curves, class_card(result)]
     heading = f"Measures on {plural(result.count, 'test row')}"
     return section("measures", heading, element("div", *(c for c in cards if c), cls="grid"))
 
@@ -54,6 +56,24 @@ def measure_row(each: Measure) -> list[Child]:
         element("span", interval(each) or "–", cls="nowrap"),
         element("span", each.method, cls="dim nowrap"),
     ]
+
+
+def fit_card(story: Story) -> Html | None:
+    """The kept weights on each part of the data: what over- and underfitting show in."""
+    fit = story.readings
+    names = [r.name.removeprefix("fit.train_") for r in fit if r.name.startswith("fit.train_")]
+    tested = {m.name: m.value for m in story.result.measures} if story.result else {}
+    rows: list[list[Child]] = [
+        [
+            title(name),
+            measure(name, fit.value(f"fit.train_{name}")),
+            measure(name, fit.value(f"fit.validation_{name}")),
+            *([measure(name, tested.get(name))] if tested else []),
+        ]
+        for name in dict.fromkeys(names)
+    ]
+    header = ["", "training", "validation", *(["test"] if tested else [])]
+    return card("The kept weights on each part", table(header, rows)) if rows else None
 
 
 def intervals(result: Result) -> Html | None:

@@ -1,0 +1,117 @@
+"""# ACT03: dying units
+
+## What it does
+Counts ReLU units that are exactly 0 for every one of at least a thousand distinct training rows, and says since when.
+
+## Why it is bad
+A unit that no row activates has a gradient of exactly zero, so that only weight decay can still move its weights: it is
+lost. A layer that has lost all its units passes nothing on, and nothing below it is trained any more.
+
+## Evidence used
+- `units.dead`, over training rows in evaluation mode with the kept weights, with the number of rows;
+  `units.alive`, how many of how many.
+- `activation.dead` along the training, per batch: the step since which the units have been dead, and that it lasts.
+- `fit.train_loss` against the best constant answer: whether the network has still learned its rows.
+
+## Known limits
+Zeros as such mean nothing: a healthy ReLU is 0 for most rows. A lost layer is an error. A lost part of a layer is a
+warning only while the network has not learned its training rows, and even then a suspicion, because wide networks spare
+many units; otherwise it is a note. Activations inside of compiled code are not seen.
+
+## Remedies
+- A lower rate or a clipped gradient keeps biases from being thrown far below zero (changes training).
+- Leaky ReLU, GELU or SiLU have a slope on both sides; a normalization before the activation brings units back (manual).
+
+## References
+Lecture row L05; Lu et al., "Dying ReLU and initialization" (2020).
+"""
+
+from thalweg.findings import Evidence, Excluded, Finding, Remedy, Severity, Standing
+from thalweg.readings import Reading, Readings
+from thalweg.rules.outcome import removed
+
+CODE = "ACT03"
+NAME = "dying units"
+NEEDS = ("units.dead",)
+
+ENOUGH = 1000  # distinct rows
+SHARE = 0.1  # of a layer's units
+LEARNED = 0.5  # of the learnable loss of the training rows
+
+
+def judge(readings: Readings) -> list[Finding]:
+    last = [readings.last("units.dead", place) for place in readings.places("units.dead")]
+    rows = readings.value("data.train_rows")
+    enough = ENOUGH if rows is None else min(ENOUGH, rows)
+    return [
+        finding(r, readings) for r in last if r and (r.count or 0) >= enough and r.value >= SHARE and lasts(r, readings)
+    ]
+
+
+def lasts(dead: Reading, readings: Readings) -> bool:
+    """Whether the units were dead in the last batches that were watched, too, where any were."""
+    seen = readings.of("activation.dead", dead.place)[-3:]
+    return all(r.value >= SHARE for r in seen)
+
+
+def since(place: str, readings: Readings) -> int | None:
+    """The first watched step from which on the share of dead units never fell below the limit."""
+    step = None
+    for reading in reversed(readings.of("activation.dead", place)):
+        if reading.value < SHARE:
+            break
+        step = reading.step
+    return step
+
+
+def standing_of(dead: Reading, readings: Readings) -> tuple[Severity, Standing]:
+    if dead.value == 1:
+        return "error", "proven"
+    reached = readings.value("fit.train_loss")
+    share = None if reached is None else removed(readings, reached)
+    return ("warning", "suspicion") if share is not None and share < LEARNED else ("note", "proven")
+
+
+def finding(dead: Reading, readings: Readings) -> Finding:
+    severity, standing = standing_of(dead, readings)
+    step, alive = since(dead.place, readings), readings.last("units.alive", dead.place)
+    course = readings.of("activation.dead", dead.place)
+    died = "died" if step else "are dead"
+    when = f" at step {step:,}" if step else ""
+    percent = f"{100 * dead.value:.0f} %"
+    found = [Evidence(f"inactive on all of {dead.count:,} rows", percent, f"{100 * SHARE:.0f} %")]
+    if alive is not None and alive.count:
+        found = [
+            Evidence(
+                f"inactive on all of {dead.count:,} rows",
+                f"{alive.count - alive.value:.0f} / {alive.count} units",
+                f"{100 * SHARE:.0f} %",
+            )
+        ]
+    if len(course) > 1:
+        found.append(
+            Evidence(
+                "dead on a batch, first and last", f"{100 * course[0].value:.0f} % → {100 * course[-1].value:.0f} %"
+            )
+        )
+    return Finding(
+        code=CODE,
+        title=f"{'All' if dead.value == 1 else percent + ' of the'} units in {dead.place} {died}{when}",
+        severity=severity,
+        standing=standing,
+        cause="dead_units",
+        why="A ReLU that is negative for every row has a slope of exactly zero, so that no gradient brings it back."
+        + (" Nothing passes this layer, and nothing below it is trained." if dead.value == 1 else ""),
+        place=dead.place,
+        step=step or 0,
+        evidence=tuple(found),
+        excluded=(Excluded("a rare feature", f"inactive on {dead.count:,} rows, not on one batch"),),
+        remedies=(
+            Remedy(
+                "Clip the gradient's norm at 1, so that no step throws biases far below zero.",
+                "changes training",
+                {"clip_norm": 1.0},
+            ),
+            Remedy("Use a leaky ReLU, GELU or SiLU here, or normalize before the activation.", "manual"),
+        ),
+    )

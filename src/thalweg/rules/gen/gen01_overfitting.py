@@ -1,0 +1,109 @@
+"""# GEN01: overfitting
+
+## What it does
+Reports when the loss on the validation rows has risen from its best while the training loss went on falling.
+
+## Why it is bad
+From there on the network learns what is particular to its training rows, and answers others worse.
+
+## Evidence used
+- `validation.rise`: the mean difference of the validation rows' losses between the last and the best epoch, paired over
+  the rows, with its interval. Where it was not measured, the loss curve with the interval of `fit.validation_loss` as
+  an independent error of both ends, which is wider.
+- `train.loss` at both epochs.
+- `validation.accuracy`, `validation.balanced_accuracy` or `validation.r2`, where there is one: a cross-entropy may rise
+  because a classifier grows too sure of its few mistakes, while it answers no worse (L42).
+
+## Known limits
+It is a warning when the weights that were kept are harmed: the measure on the validation rows fell by more than chance,
+or there is no such measure and a tenth of what was learned is lost. Otherwise, and where the best epoch was kept, it is
+a note. A network that learned nothing but noise from the first epoch on has no best to rise from; the distance between
+`fit.train_loss` and `fit.validation_loss` is in the report.
+
+## Remedies
+- Keep the best epoch (`keep="best"`), or train shorter (safe).
+- More data or augmentation, weight decay, dropout, a smaller network (changes training, manual).
+
+## References
+Lecture row L37: training falls, validation rises.
+"""
+
+from math import sqrt
+
+from thalweg.findings import Evidence, Finding, Remedy
+from thalweg.readings import Reading, Readings
+from thalweg.rules.outcome import constant_loss, evidence, lost
+from thalweg.rules.trial import number
+
+CODE = "GEN01"
+NAME = "overfitting"
+NEEDS = ("validation.loss", "fit.validation_loss")
+
+MEASURES = ("balanced_accuracy", "accuracy", "r2")  # higher is better
+LOST = 0.1  # of the loss that was learned
+
+
+def judge(readings: Readings) -> list[Finding]:
+    losses, kept = readings.of("validation.loss"), readings.last("fit.validation_loss")
+    assert kept is not None
+    best = min(losses, key=lambda r: r.value)
+    rise = rise_of(readings, losses[-1], best, kept)
+    if lost(readings) or best.step == losses[-1].step or rise.low is None or rise.low <= 0:
+        return []
+    train = {r.step: r for r in readings.of("train.loss")}
+    before, after = train.get(best.step), train.get(losses[-1].step)
+    if before is None or after is None or after.value >= before.value:
+        return []
+    epoch, epochs = losses.index(best) + 1, len(losses)
+    harmed, measure = harm(readings, best, losses[-1], rise)
+    harmed = harmed and kept.value > best.value + 0.5 * rise.value  # the last weights were kept, not the best
+    return [
+        Finding(
+            code=CODE,
+            title=f"Overfitting: the validation loss has risen since epoch {epoch} of {epochs}",
+            severity="warning" if harmed else "note",
+            standing="verified",
+            cause="overfitting",
+            why="The training loss still falls while rows that were not trained on are answered worse.",
+            step=best.step,
+            evidence=(
+                Evidence("validation loss, best → last", f"{number(best.value)} → {number(losses[-1].value)}"),
+                *evidence("difference, paired over the rows", rise, "interval above 0"),
+                Evidence("training loss at the same epochs", f"{number(before.value)} → {number(after.value)}"),
+                *measure,
+            ),
+            remedies=(
+                Remedy(f"Keep the best epoch, or stop at epoch {epoch}.", "safe", {"keep": "best"}),
+                Remedy("Raise the weight decay, or add dropout or augmentation.", "changes training"),
+                Remedy("Get more rows, or use a smaller network.", "manual"),
+            ),
+        )
+    ]
+
+
+def rise_of(readings: Readings, last: Reading, best: Reading, kept: Reading) -> Reading:
+    """The paired rise where it was measured; else from the curve, both ends with the kept loss's own error."""
+    paired = readings.last("validation.rise")
+    if paired is not None:
+        return paired
+    value = last.value - best.value
+    if kept.low is None or kept.high is None:
+        return Reading("validation.rise", value)
+    half = sqrt(2) * (kept.high - kept.low) / 2 * max(1.0, last.value / kept.value if kept.value > 0 else 1.0)
+    return Reading("validation.rise", value, low=value - half, high=value + half)
+
+
+def harm(readings: Readings, best: Reading, last: Reading, rise: Reading) -> tuple[bool, tuple[Evidence, ...]]:
+    """Whether the answers got worse, by the measure where there is one, else by a tenth of the learned loss."""
+    name = next((m for m in MEASURES if f"validation.{m}" in readings), None)
+    if name is None:
+        constant = constant_loss(readings)
+        return constant is not None and rise.value > LOST * max(constant - best.value, 0.0), ()
+    by_step = {r.step: r for r in readings.of(f"validation.{name}")}
+    before, after = by_step[best.step].value, by_step[last.step].value
+    shown = (Evidence(f"validation {name.replace('_', ' ')}, the same epochs", f"{before:.3g} → {after:.3g}"),)
+    if name == "r2":
+        return before - after > LOST * max(before, 0.0), shown
+    count = best.count or last.count or 1
+    chance = 2 * sqrt(max(before * (1 - before), 1 / count) / count)
+    return before - after > chance, shown

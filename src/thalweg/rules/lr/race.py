@@ -1,0 +1,81 @@
+"""The race of rates, as the rules about the rate read it."""
+
+from dataclasses import dataclass
+
+from thalweg.findings import Evidence
+from thalweg.readings import Reading, Readings
+from thalweg.rules.outcome import evidence
+from thalweg.rules.trial import number
+
+
+@dataclass(frozen=True)
+class Raced:
+    """The plan's rate in the race.
+
+    Args:
+        plan: the plan's highest rate.
+        rate: the race's choice with its interval.
+        best: the lowest held-out loss of the race.
+        own: held-out loss of the plan's rate after as many steps, from the same start on the same batches.
+        excess: own minus best, paired over the rows.
+        steps: how many steps.
+    """
+
+    plan: float
+    rate: Reading
+    best: Reading
+    own: Reading
+    excess: Reading
+    steps: int
+
+    @property
+    def worse(self) -> bool:
+        """Whether the plan's rate is measurably worse than the best."""
+        return self.excess.value == float("inf") or (self.excess.low is not None and self.excess.low > 0)
+
+    @property
+    def too_high(self) -> bool:
+        return self.rate.high is not None and self.plan > self.rate.high and self.worse
+
+    @property
+    def too_low(self) -> bool:
+        return self.rate.low is not None and self.plan < self.rate.low and self.worse
+
+    @property
+    def range(self) -> str:
+        return f"{number(self.rate.value)} ({short(self.rate.low)} to {short(self.rate.high)})"
+
+    def evidence(self) -> tuple[Evidence, ...]:
+        rows = f"held-out loss after {self.steps} steps"
+        return (
+            Evidence("rate of the plan", number(self.plan)),
+            Evidence("best rate of the race", self.range),
+            *evidence(f"{rows} at the plan's rate", self.own),
+            *evidence(f"{rows} at the best rate", self.best),
+        )
+
+
+def raced(readings: Readings) -> Raced | None:
+    """The race, where it was run with a rate that the plan had set; None where the race chose the rate."""
+    plan, rate = readings.value("plan.rate"), readings.last("race.rate")
+    losses = readings.of("race.loss")
+    if plan is None or rate is None:
+        return None
+    own = [r for r in losses if abs(float(r.place) / plan - 1) < 1e-4]
+    excess = [r for r in readings.of("race.excess") if own and r.place == own[-1].place]
+    if not own or not excess:
+        return None
+    steps = int(readings.value("race.steps") or 0)
+    return Raced(plan, rate, best_of(readings, losses), own[-1], excess[-1], steps)
+
+
+def best_of(readings: Readings, losses: list[Reading]) -> Reading:
+    """The loss of the rate that no other exceeds: its excess over the best is zero."""
+    zero = {r.place for r in readings.of("race.excess") if r.value == 0}
+    return min(
+        (r for r in losses if r.place in zero), key=lambda r: r.value, default=min(losses, key=lambda r: r.value)
+    )
+
+
+def short(value: float | None) -> str:
+    return "?" if value is None else f"{value:.2g}"
