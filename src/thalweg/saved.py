@@ -18,7 +18,7 @@ from thalweg.parts.metrics.forms import Scores, binary_scores, neutral
 from thalweg.parts.preprocessing.standardize import TargetScale, restore
 from thalweg.parts.preprocessing.table import TablePreprocessing
 from thalweg.train.checkpoint import load_checkpoint, save_checkpoint
-from thalweg.train.clone import clone, tensors
+from thalweg.train.clone import clone, set_tensors, tensors
 from thalweg.train.evaluation import evaluating, join
 from thalweg.train.model import Model
 
@@ -104,9 +104,7 @@ def load_weights(run: "Run", network: nn.Module) -> None:
             f"The weights of {run.name} do not fit {type(network).__name__}; they differ in {wrong[:6]}. "
             "Open the run with the network it was trained with."
         )
-    with torch.no_grad():
-        for name, value in own.items():
-            value.copy_(weights[name])
+    set_tensors(network, weights)
 
 
 def outputs_of(model: nn.Module, rows: AnyRows) -> tuple[Any, Tensor]:

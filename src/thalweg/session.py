@@ -1,5 +1,6 @@
 """One training from its plan to its verdict: decide, check, probe, train, diagnose; everything stored as it happens."""
 
+import math
 import platform
 import time
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ import thalweg
 from thalweg.build import describe
 from thalweg.data.prepare import Prepared
 from thalweg.data.rows import AnyRows, head, spread
+from thalweg.doctor.after import kept_weights, rise
 from thalweg.doctor.check import Check, check
 from thalweg.doctor.diagnose import diagnose
 from thalweg.events import Decided, Event, FindingRaised, Listener, RunEnded, RunStarted, StageEnded
@@ -26,9 +28,9 @@ from thalweg.recipe import Decision
 from thalweg.saved import CHECKPOINTS, save_preparation
 from thalweg.setup import Setup
 from thalweg.store import FILE, Store, Writer
-from thalweg.train.evaluation import outputs_and_loss
+from thalweg.train.clone import clone, set_tensors
 from thalweg.train.loop import Job, Training
-from thalweg.train.losses import LossFunction, per_sample
+from thalweg.train.losses import LossFunction
 
 FIT_ROWS = 2000  # training rows on which the kept weights are measured once more, in evaluation mode
 
@@ -87,15 +89,8 @@ class Session:
         except BaseException:
             self.store.put({"status": "failed"})
             raise
-        best = training.best
-        chosen = {"epoch": best.epoch, "step": best.step, "value": best.value, "selection": self.plan.selection}
-        self.store.put({"best": chosen, "step": training.step})
-        if self.plan.keep == "best" and best.weights:
-            training.keep_best_weights()
-        if best.weights:
-            training.job.writer.add([Reading("best.epoch", best.epoch, step=training.step), *self._fit(training.step)])
-            training.job.writer.flush()
-        self._end(status, best.epoch or None)
+        self._keep(training)
+        self._end(status, training.best.epoch or None)
         return status
 
     # ------------------------------------------------------------------ parts
@@ -167,8 +162,19 @@ class Session:
         self._race_stage(raced)
 
     def _race_stage(self, raced: Race) -> None:
-        rate = Reading("plan.rate", self.plan.optimizer.lr)  # type: ignore[union-attr, arg-type]
-        readings = [*raced.readings, rate]
+        plan = self.plan
+        assert plan.optimizer != "auto"
+        assert plan.optimizer.lr != "auto"
+        assert isinstance(plan.epochs, int)
+        num_steps = plan.epochs * math.ceil(len(self.prepared.train) / int(plan.batch_size))
+        warmup = getattr(plan.schedule, "warmup", 0.0) * num_steps
+        readings = [
+            *raced.readings,
+            Reading("plan.rate", plan.optimizer.lr),
+            Reading("plan.steps", num_steps),
+            Reading("plan.warmup_steps", warmup),
+            Reading("data.train_rows", len(self.prepared.train)),
+        ]
         judged = diagnose_stage([*(self.check.readings if self.check else []), *readings])
         self._stage("probe", len(judged[1]), (raced.text,), judged[0], raced.seconds, readings)
         self.store.put({"probe": stage_facts(judged[1], (), (raced.text,), raced.seconds)})
@@ -203,24 +209,25 @@ class Session:
             )
         )
 
-    def _fit(self, step: int) -> list[Reading]:
-        """The kept weights on training and validation rows, in evaluation mode: what over- and underfitting compare."""
-        readings = []
-        for name, rows in (("train", spread(self.prepared.train, FIT_ROWS)), ("validation", self.prepared.validation)):
-            assert isinstance(self.plan.batch_size, int)
-            batches = self.setup.held_out(rows, self.plan.batch_size)
-            output, target, loss = outputs_and_loss(self.setup.network, self.loss, batches.epoch(0))
-            each = per_sample(self.loss, output, target)
-            value = float(loss)
-            low, high = (None, None)
-            if each is not None:
-                half = 1.96 * float(each.double().std()) / len(target) ** 0.5  # of the 95 % interval of a mean
-                low, high = value - half, value + half
-            readings.append(Reading(f"fit.{name}_loss", value, step=step, low=low, high=high, count=len(target)))
-            for metric in self.setup.metrics:
-                measured = metric(output, target)
-                readings.append(Reading(f"fit.{name}_{metric.name}", measured, step=step, count=len(target)))
-        return readings
+    def _keep(self, training: Training) -> None:
+        """Chooses the weights that the run ends with, and measures them."""
+        best, network, step = training.best, self.setup.network, training.step
+        chosen = {"epoch": best.epoch, "step": best.step, "value": best.value, "selection": self.plan.selection}
+        self.store.put({"best": chosen, "step": step})
+        if not best.weights:
+            return
+        assert isinstance(self.plan.batch_size, int)
+        held_out = training.job.validation
+        readings = [Reading("best.epoch", best.epoch, step=step)]
+        if self.plan.selection == "loss" and best.step < step:
+            chosen_network = clone(network)
+            set_tensors(chosen_network, best.weights)
+            readings += rise(chosen_network, network, self.loss, held_out, best_step=best.step, step=step)
+        if self.plan.keep == "best":
+            set_tensors(network, best.weights)
+        seen = self.setup.held_out(spread(self.prepared.train, FIT_ROWS), self.plan.batch_size)
+        readings += kept_weights(network, self.loss, self.setup.metrics, train=seen, validation=held_out, step=step)
+        self.store.add_readings(readings)
 
     def _end(self, status: str, best_epoch: int | None) -> None:
         diagnosis = diagnose(self.store.readings())

@@ -1,6 +1,8 @@
 """The report in a real browser: nothing is loaded, nothing overflows, both color schemes can be read."""
 
+import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -41,19 +43,25 @@ def report(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     return folder / "report.html"
 
 
-@pytest.fixture
-def problems() -> list[str]:
-    return []
+@dataclass
+class Opened:
+    """A report in a browser, with everything that went wrong while it was loaded and looked at."""
+
+    page: Page
+    scheme: str
+    problems: list[str]
 
 
-@pytest.fixture(params=["light", "dark"])
-def page(request: pytest.FixtureRequest, browser: Browser, problems: list[str]) -> Iterator[Page]:
-    opened = browser.new_page(color_scheme=request.param)
-    opened.on("console", lambda message: problems.append(f"console: {message.text}"))
-    opened.on("pageerror", lambda error: problems.append(f"error: {error}"))
-    opened.on("request", lambda sent: problems.append(f"request: {sent.url}") if is_foreign(sent.url) else None)
-    yield opened
-    opened.close()
+@pytest.fixture(scope="module", params=["light", "dark"])
+def opened(request: pytest.FixtureRequest, browser: Browser, report: Path) -> Iterator[Opened]:
+    page = browser.new_page(color_scheme=request.param)
+    problems: list[str] = []
+    page.on("console", lambda message: problems.append(f"console: {message.text}"))
+    page.on("pageerror", lambda error: problems.append(f"error: {error}"))
+    page.on("request", lambda sent: problems.append(f"request: {sent.url}") if is_foreign(sent.url) else None)
+    page.goto(report.as_uri())
+    yield Opened(page, request.param, problems)
+    page.close()
 
 
 def is_foreign(url: str) -> bool:
@@ -61,40 +69,38 @@ def is_foreign(url: str) -> bool:
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_nothing_overflows_and_nothing_is_loaded(page: Page, report: Path, problems: list[str], width: int) -> None:
-    page.set_viewport_size({"width": width, "height": 900})
-    page.goto(report.as_uri())
-    assert problems == []
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
-    outside = page.evaluate(
+def test_nothing_overflows_and_nothing_is_loaded(opened: Opened, width: int) -> None:
+    opened.page.set_viewport_size({"width": width, "height": 900})
+    assert opened.page.evaluate("document.documentElement.scrollWidth") <= width
+    outside = opened.page.evaluate(
         """() => [...document.querySelectorAll('body *')].filter(e => !e.closest('.scroll') && !e.closest('svg'))
         .filter(e => e.getBoundingClientRect().right > innerWidth + 0.5).map(e => e.outerHTML.slice(0, 80))"""
     )
     assert outside == []
+    assert opened.problems == []
 
 
-def test_text_can_be_read_in_both_color_schemes(page: Page, report: Path) -> None:
-    page.goto(report.as_uri())
-    worst: list[list[Any]] = page.evaluate(CONTRAST)
+def test_text_can_be_read_in_both_color_schemes(opened: Opened) -> None:
+    worst: list[list[Any]] = opened.page.evaluate(CONTRAST)
     assert worst[0][0] >= 4.5, worst
+    red, *_ = map(int, re.findall(r"\d+", opened.page.evaluate("getComputedStyle(document.body).backgroundColor")))
+    assert (red > 128) == (opened.scheme == "light")
 
 
-def test_the_color_scheme_follows_the_reader(browser: Browser, report: Path) -> None:
-    backgrounds = []
-    for scheme in ("light", "dark"):
-        page = browser.new_page(color_scheme=scheme)  # type: ignore[arg-type]
-        page.goto(report.as_uri())
-        backgrounds.append(page.evaluate("getComputedStyle(document.body).backgroundColor"))
-        page.close()
-    assert backgrounds[0] != backgrounds[1]
+def test_charts_keep_their_texts_inside(opened: Opened) -> None:
+    outside = opened.page.evaluate(
+        """() => [...document.querySelectorAll('svg text')].filter(t => { const box = t.getBoundingClientRect();
+        const chart = t.closest('.card, dd').getBoundingClientRect();
+        return box.left < chart.left - 1 || box.right > chart.right + 1; }).map(t => t.textContent)"""
+    )
+    assert outside == []
 
 
-def test_a_reader_finds_the_sections_by_their_links(page: Page, report: Path) -> None:
-    page.goto(report.as_uri())
-    for link in page.query_selector_all("nav a"):
-        target = page.query_selector(link.get_attribute("href") or "")
+def test_a_reader_finds_the_sections_by_their_links(opened: Opened) -> None:
+    for link in opened.page.query_selector_all("nav a"):
+        target = opened.page.query_selector(link.get_attribute("href") or "")
         assert target is not None
         assert target.is_visible()
-    headings = page.eval_on_selector_all("h1, h2, h3", "all => all.map(h => Number(h.tagName[1]))")
+    headings = opened.page.eval_on_selector_all("h1, h2, h3", "all => all.map(h => Number(h.tagName[1]))")
     assert headings[0] == 1
     assert headings.count(1) == 1

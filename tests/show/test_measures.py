@@ -33,7 +33,7 @@ def test_an_undefined_measure_says_why() -> None:
 
 def test_the_threshold_and_where_it_was_chosen() -> None:
     text = " ".join(line.plain for line in result_lines(two_classes(), {}, width=80))
-    assert "class 1 above probability 0.4013, chosen on 288 validation rows for F1" in text
+    assert "yes above probability 0.4013, chosen on 288 validation rows for F1" in text
 
 
 def test_a_document_holds_the_run_and_is_json(tmp_path: Path) -> None:

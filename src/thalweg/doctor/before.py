@@ -91,7 +91,7 @@ def take_first_steps(bench: Bench, head: Head) -> list[Reading]:
 
 def overfit_rows(bench: Bench) -> list[Reading]:
     """The probe that overfits a few rows, fewer where a row is dear."""
-    rows = bench.affordable(STEP_SECONDS, least=4, most=32)
+    rows = bench.affordable(STEP_SECONDS, least=8, most=32)
     return overfit(
         bench.network, bench.loss, bench.inputs, bench.target, num_classes=bench.num_classes, rows=rows, seed=bench.seed
     )

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from thalweg.findings import SEVERITIES, Cause, Finding, Standing
 from thalweg.readings import Readings
 from thalweg.rules import all_rules, judge_all
-from thalweg.rules.outcome import learned, lost
+from thalweg.rules.outcome import learned, lost, removed
 
 # Upstream first: what comes earlier explains what comes later.
 ORDER: tuple[Cause, ...] = (
@@ -16,6 +16,7 @@ ORDER: tuple[Cause, ...] = (
     *("optimizer_unsuitable", "batchnorm_small_batch", "dropout_excess", "class_imbalance", "too_few_epochs"),
     *("label_corruption", "overfitting", "underfitting"),
 )
+FITTED = 0.5  # of the learnable loss
 STANDINGS: tuple[Standing, ...] = ("proven", "verified", "suspicion")
 LAST = ("label_corruption", "underfitting")  # what is suspected when nothing else explains a loss that does not fall
 
@@ -94,10 +95,17 @@ def verdict_of(findings: Sequence[Finding], readings: Readings) -> str:
         return f"{state}, with {number}: {sentence(alarms)}"
     doubt = next((f for f in findings if f.severity != "note"), None)
     if answers is False:
+        state = "Not generalizing: training rows are learned, but" if fits(readings) else "Not learning:"
         reason = f" {doubt.title}, it seems." if doubt else ""
-        return f"Not learning: validation rows are answered no better than by one constant answer.{reason}"
+        return f"{state} validation rows are answered no better than by one constant answer.{reason}"
     known = "" if doubt is None else f", with a suspicion: {inside(doubt.title)}"
     return f"Healthy: no rule found a fault{known}, best at epoch {best_epoch(readings)} of {epochs}."
+
+
+def fits(readings: Readings) -> bool:
+    """Whether the kept weights have removed half of the learnable loss on training rows."""
+    reached = readings.value("fit.train_loss")
+    return reached is not None and (removed(readings, reached) or 0.0) >= FITTED
 
 
 def sentence(alarms: Sequence[Finding]) -> str:

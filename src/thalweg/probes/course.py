@@ -56,8 +56,9 @@ def divide(rows: AnyRows, *, batch_size: int, steps: int, seed: int) -> tuple[Ro
     """Training rows as a pool to train on and rows to score on; no more are read than `steps` need."""
     order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(mix(PROBE, seed)))
     row_bytes = sum(value.nbytes for value in tensors_of(read(rows, order[:1]).inputs))
-    held = min(len(rows) // 5, max(8 * batch_size, 256), HELD_ROWS, max(HELD_BYTES // row_bytes, 2 * batch_size))
-    pool = min(len(rows) - held, steps * batch_size, max(POOL_BYTES // row_bytes, batch_size))
+    few = max(len(rows) // 5, 1)
+    held = min(few, max(8 * batch_size, 256), HELD_ROWS, max(HELD_BYTES // max(row_bytes, 1), 2 * batch_size))
+    pool = min(len(rows) - held, steps * batch_size, max(POOL_BYTES // max(row_bytes, 1), batch_size))
     return read(rows, order[held : held + pool]), read(rows, order[:held])
 
 
@@ -114,79 +115,11 @@ class Course:
                 scores.append(self.score(scored_form(network)))
                 network.train()
                 started = time.monotonic()
+        seconds += time.monotonic() - started
         self.num_steps += step
         done = len(scores) == len(marks) and bool(torch.stack(scores).isfinite().all())
         mean = torch.stack(scores).mean(0) if done else torch.full_like(self.start, math.inf)
         return Lane(rate, seed, mean, step, seconds)
-
-    def score(self) -> float:
-        return float(self.scores.mean())
-
-
-def divide(rows: AnyRows, *, batch_size: int, steps: int, seed: int) -> tuple[Rows, Rows]:
-    """Training rows as a pool to train on and rows to score on; no more are read than `steps` need."""
-    order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(mix(PROBE, seed)))
-    row_bytes = sum(value.nbytes for value in tensors_of(read(rows, order[:1]).inputs))
-    held = min(len(rows) // 5, max(8 * batch_size, 256), HELD_ROWS, max(HELD_BYTES // row_bytes, 2 * batch_size))
-    pool = min(len(rows) - held, steps * batch_size, max(POOL_BYTES // row_bytes, batch_size))
-    return read(rows, order[held : held + pool]), read(rows, order[:held])
-
-
-class Course:
-    """What all lanes of a race share.
-
-    Args:
-        network: the start; it is cloned for each lane.
-        loss: `(output, target) -> scalar`.
-        make_step: `(network, seed) -> Step`, as in the training.
-        feeders: `seed -> Feeder` of the pool.
-        held: feeder of the rows to score on, all in one batch.
-    """
-
-    def __init__(
-        self,
-        network: nn.Module,
-        loss: LossFunction,
-        make_step: MakeStep,
-        feeders: Callable[[int], Feeder],
-        held: Feeder,
-    ) -> None:
-        self.network, self.loss, self.make_step, self.feeders = network, loss, make_step, feeders
-        self.inputs, self.target = next(iter(held.epoch(0)))
-        size = max(len(self.target) // min(BLOCKS, max(len(self.target) // 4, 2)), 1)
-        self.blocks = [slice(k, k + size) for k in range(0, len(self.target) - size + 1, size)]
-        self.start = self.score(scored_form(clone(network)))
-        self.constant = self._constant()
-        self.num_steps = 0  # of all lanes so far
-
-    def batches(self, seed: int) -> Iterator[tuple[Inputs, Tensor]]:
-        """Whole batches without end: a short last one would be noisier, and one row alone fails in a batch norm."""
-        feeder = self.feeders(seed)
-        size = min(feeder.batch_size, len(feeder.rows))
-        return (batch for epoch in count() for batch in feeder.epoch(epoch) if len(batch[1]) == size)
-
-    def run(self, rate: float, *, steps: int, seed: int = 0) -> Lane:
-        """Trains a clone at one constant rate; stops early where it diverges."""
-        network = clone(self.network).train()
-        train = self.make_step(network, seed)
-        marks = sorted({max(1, round(share * steps)) for share in SCORED_AT})
-        limit = float(self.start.mean()) + (DIVERGED - 1) * abs(float(self.start.mean()))
-        look, recent, scores = max(3, steps // 6), [], []
-        for step, (inputs, target) in enumerate(islice(self.batches(seed), steps), start=1):
-            recent.append(train(inputs, target, step=step - 1, rate=rate))
-            if step in marks:
-                scores.append(self.score(scored_form(network)))
-                network.train()
-            if step % look == 0 or step == steps:
-                seen = torch.stack(recent).mean().item()  # synchronizes
-                recent.clear()
-                if not seen <= limit:
-                    break
-        self.num_steps += step
-        scores_mean = torch.stack(scores).mean(0) if len(scores) == len(marks) else torch.tensor([math.inf])
-        if not bool(scores_mean.isfinite().all()):
-            scores_mean = torch.full_like(self.start, math.inf)
-        return Lane(rate, seed, scores_mean, step)
 
     def score(self, network: nn.Module) -> Tensor:
         """`[blocks]` losses on the rows held out."""

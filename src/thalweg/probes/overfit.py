@@ -19,7 +19,8 @@ from thalweg.train.step import Step
 
 RATES = (1e-3, 3e-3, 1e-2)  # of Adam: its default and half a decade around it
 LARGE = 5_000_000  # parameters from which only the first rate is tried: each rate holds a copy and two moments
-ROUND = 20  # steps between two looks
+ROUND = 20  # steps between two looks at most
+ROUND_SECONDS = 0.5  # and the time that they may take
 ENOUGH = 100  # steps per rate from which a failure counts: healthy networks need 10 to 200, and by then they move
 FITTED = 0.9  # of what a constant answer leaves, removed: the rows are learned
 
@@ -104,19 +105,19 @@ def overfit(
     constant, floor = room
     rates = RATES if sum(p.numel() for p in network.parameters()) < LARGE else RATES[:1]
     arms = [Arm(rate, Step(without_dropout(clone(network)), loss, Adam(lr=rate), seed=seed), []) for rate in rates]
-    deadline = time.thread_time() + seconds
     count = Reading("overfit.rows", len(chosen))
-    for _ in range(0, steps, ROUND):
+    started = time.thread_time()
+    advance(arms[0], inputs, target, 1)
+    size = max(1, min(ROUND, int(ROUND_SECONDS / max(time.thread_time() - started, 1e-9))))
+    while len(arms[-1].losses) < steps and time.thread_time() - started < seconds:
         for arm in arms:
-            advance(arm, inputs, target)
+            advance(arm, inputs, target, size)
             share = removed(arm.recent(), constant, floor)
             if share >= FITTED:
                 needed = next(k for k, v in enumerate(arm.losses, 1) if removed(v, constant, floor) >= FITTED)
                 return [count, Reading("overfit.share", share), Reading("overfit.steps", needed), rate_of(arm)]
-        if time.thread_time() > deadline and len(arms[0].losses) < ENOUGH:
-            return [count]
-        if time.thread_time() > deadline:
-            break
+    if len(arms[-1].losses) < min(ENOUGH, steps):
+        return [count]
     best = min(arms, key=Arm.recent)
     share = removed(best.recent(), constant, floor)
     fifth = len(best.losses) // 5
@@ -148,10 +149,11 @@ def room_of(
     return (constant, floor) if math.isfinite(constant - floor) and constant - floor > 1e-9 * abs(constant) else None
 
 
-def advance(arm: Arm, inputs: Inputs, target: Tensor) -> None:
-    """One round of steps; an arm that left the numbers rests."""
+def advance(arm: Arm, inputs: Inputs, target: Tensor, steps: int) -> None:
+    """A few steps; an arm that left the numbers rests, and repeats its last loss."""
     if arm.losses and not math.isfinite(arm.losses[-1]):
+        arm.losses += arm.losses[-1:] * steps
         return
     start = len(arm.losses)
-    found = [arm.step(inputs, target, step=start + k, rate=arm.rate) for k in range(ROUND)]
+    found = [arm.step(inputs, target, step=start + k, rate=arm.rate) for k in range(steps)]
     arm.losses += torch.stack(found).double().reshape(-1).tolist()  # synchronizes

@@ -31,6 +31,7 @@ SHORT_LANES, LONG_LANES = 7, 6  # in a usual race
 SEEDS = 3
 FIRST_RATES = (1e-4, 1e-1)  # of optimizers that divide by the gradient's size; wider where the best is at an edge
 WIDENED = 4  # times half a decade at each edge
+MOVED = 0.99  # of the loss at the start: a rate that gets below it may be followed further
 FURTHEST = 1e-12
 NEAR = 0.6  # decades from the best: rates that run again with other orders
 WIDTH = 0.3  # decades: of the kernel that smooths the curve
@@ -212,28 +213,31 @@ class Grid:
         def best() -> int:
             return min(scores, key=lambda k: (scores[k], k))
 
-        while best() == min(scores) and (min(scores) > low - WIDENED or scores[best()] == math.inf):
-            if 10 ** (best() / 2) < FURTHEST:
+        def leads(edge: int) -> bool:
+            """Whether the search goes on beyond an edge: its rate is the best, and moves the loss or is not far yet."""
+            moved = scores[edge] < MOVED * float(self.course.start.mean())
+            return best() == edge and (moved or low - WIDENED < edge < high + WIDENED)
+
+        while leads(edge := min(scores)) or scores[edge] == scores[best()] == math.inf:
+            if 10 ** (edge / 2) < FURTHEST:
                 raise TrainingError(
-                    f"The loss is not finite after {self.steps} steps at any rate from {10 ** (best() / 2):.0e} to "
+                    f"The loss is not finite after {self.steps} steps at any rate from {10 ** (edge / 2):.0e} to "
                     f"{10 ** (max(scores) / 2):.0e}. Check the scale of the inputs and the loss; `check()` says more."
                 )
-            scores[best() - 1] = self.run_short(best() - 1)
-        while best() == max(scores) < high + WIDENED:
-            scores[best() + 1] = self.run_short(best() + 1)
+            scores[edge - 1] = self.run_short(edge - 1)
+        while leads(edge := max(scores)):
+            scores[edge + 1] = self.run_short(edge + 1)
         return best()
 
     def _repeat(self, best: float) -> None:
         """Runs the rates around the best, and the plan's own, with other orders while there is time."""
         near = [r for r in self.long if abs(math.log10(r / best)) < NEAR or r == self.own]
-        round_seconds = 0.0
+        round_seconds = 1.2 * sum(self.long[rate][0].seconds for rate in near)  # a fifth for copies and scores
         for seed in range(1, SEEDS):
-            started = time.monotonic()
-            if started + round_seconds > self.deadline:
+            if time.monotonic() + round_seconds > self.deadline:
                 return
             for rate in near:
                 self.run_long(rate, seed)
-            round_seconds = time.monotonic() - started
 
     def best(self) -> float:
         """The rate of the long round with the lowest held-out loss, over the orders it ran."""

@@ -67,6 +67,8 @@ def paired(differences: Tensor) -> Difference:
     if not math.isfinite(mean):
         return Difference(mean, mean, mean, 1.0)
     repeats, blocks = differences.shape
+    if blocks < 2:
+        return Difference(mean, -math.inf, math.inf, 1.0)
     variance = float(differences.mean(0).var()) / blocks
     if repeats > 1:
         variance += float(differences.mean(1).var()) / repeats

@@ -105,7 +105,6 @@ def short_duration(seconds: float) -> str:
     """
     if seconds < 59.95:
         return duration(seconds)
-    for size, unit in ((60, "m"), (3600, "h"), (86400, "d")):
-        if seconds < 99.95 * size:
-            break
+    units = ((60, "m"), (3600, "h"), (86400, "d"))
+    size, unit = next((each for each in units if seconds < 99.95 * each[0]), units[-1])
     return f"{seconds / size:.1f} {unit}"

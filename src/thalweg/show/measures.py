@@ -1,5 +1,6 @@
 """The measures on the test rows as lines of a terminal, with their 95 % intervals."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from rich.text import Text
@@ -21,7 +22,7 @@ def result_lines(result: Result, seal: dict[str, Any], *, width: int) -> list[Te
     for each in result.measures:
         lines += measure_lines(each, names=names, values=values, wide=wide, width=width)
     if result.threshold:
-        lines += labeled("cut", styled(threshold_text(result.threshold)), width=width)
+        lines += labeled("cut", styled(threshold_text(result.threshold, result.classes)), width=width)
     if seal:
         lines += labeled("seal", styled(seal_text(seal)), width=width)
     return lines
@@ -45,15 +46,16 @@ def interval(each: Measure) -> str:
     return f"{measure(each.name, each.low)} to {measure(each.name, each.high)}"
 
 
-def threshold_text(threshold: Threshold) -> str:
+def threshold_text(threshold: Threshold, classes: Sequence[str] = ()) -> str:
     """
-    >>> threshold_text(Threshold(0.0, "logits", "validation", "f1", count=288))
-    'class 1 above probability 0.5000, chosen on 288 validation rows for F1'
+    >>> threshold_text(Threshold(0.0, "logits", "validation", "f1", count=288), ("no", "yes"))
+    'yes above probability 0.5000, chosen on 288 validation rows for F1'
     """
+    positive = classes[1] if len(classes) == 2 and not classes[1].isdecimal() else "class 1"
     where = {"validation": f"chosen on {plural(threshold.count, 'validation row')} for {title(threshold.objective)}"}
     source = where.get(threshold.chosen_on, threshold.chosen_on)
     note = f"; {threshold.note}" if threshold.note else ""
-    return f"class 1 above probability {number(threshold.probability)}, {source}{note}"
+    return f"{positive} above probability {number(threshold.probability)}, {source}{note}"
 
 
 def seal_text(seal: dict[str, Any]) -> str:

@@ -63,6 +63,7 @@ class Terminal:
         self.losses: list[float] = []
         self.findings: list[Finding] = []
         self.waiting: list[Finding] = []  # raised while the table grows; their cards come after it
+        self.unsaid: list[Finding] = []  # of these, the ones without a line in the table yet
         self.training = False
         self.deciding = False  # the line above is a decision, so that the next one needs no label
 
@@ -70,6 +71,7 @@ class Terminal:
         match event:
             case Progress():
                 self.training = True
+                self._notify()
                 if self.bar:
                     self.bar.update(event)
             case FindingRaised(finding):
@@ -114,6 +116,7 @@ class Terminal:
                 self._decided(event)
             case EpochEnded():
                 self.training = True
+                self._notify()
                 self.losses.append(event.train_loss)
                 self.print(*self.table.add(event, width=self.out.width))
 
@@ -160,10 +163,17 @@ class Terminal:
             self.print(*card(finding, width=self.out.width), Text())
             return
         self.waiting.append(finding)
-        if not self.quiet and finding.counts:
+        self.unsaid.append(finding)
+
+    def _notify(self) -> None:
+        """A line for each alarm, as soon as it is clear that the training goes on after it."""
+        for finding in self.unsaid:
+            if self.quiet or not finding.counts:
+                continue
             head = styled((f"  ! {kind(finding)}[{finding.code}] ", COLORS[kind(finding)]))
             text = styled(f"{finding.title} · {where(finding)}")
             self.print(*hang(head, text, width=self.out.width, indent=None if self.out.width >= 60 else 4))
+        self.unsaid.clear()
 
     # ------------------------------------------------------------------ after the training
 
@@ -183,7 +193,7 @@ class Terminal:
         for finding in ordered(self.waiting):
             self.print(*card(finding, width=width), Text())
         self.print(*summary(self.findings, width=width))
-        self.training, self.waiting = False, []
+        self.training, self.waiting, self.unsaid = False, [], []
 
     def _spark(self) -> list[Text]:
         if len(self.losses) < 3:

@@ -1,7 +1,9 @@
 """Copies of a network, so that the user's own module is never trained and probes never touch a run."""
 
 import copy
+from collections.abc import Mapping
 
+import torch
 from torch import Tensor, nn
 
 from thalweg.errors import ModelError
@@ -34,3 +36,11 @@ def tensors(network: nn.Module) -> dict[str, Tensor]:
         **{name: value.detach() for name, value in network.named_parameters()},
         **{name: value.detach() for name, value in network.named_buffers()},
     }
+
+
+def set_tensors(network: nn.Module, values: Mapping[str, Tensor]) -> None:
+    """Copies values, named as in `tensors`, into the network's parameters and buffers."""
+    own = tensors(network)
+    with torch.no_grad():
+        for name, value in values.items():
+            own[name].copy_(value)

@@ -297,10 +297,3 @@ class Training:
         if facts["best_step"]:
             weights, best = load_checkpoint(self.job.folder, "best")
             self.best = Best(int(best["epoch"]), int(best["step"]), float(best["value"]), weights)
-
-    def keep_best_weights(self) -> None:
-        """Puts the best epoch's weights into the network."""
-        own = tensors(self.job.network)
-        with torch.no_grad():
-            for name, value in self.best.weights.items():
-                own[name].copy_(value)

@@ -23,23 +23,28 @@ def measures_section(story: Story) -> Html:
     """What the evaluation found; before it, that the test rows are still sealed."""
     result = story.result
     if result is None:
-        sealed = story.fact("seal")
-        text = "The test rows are still sealed: nothing was measured on them."
-        text = text if sealed else "There are no test rows; the validation measures above were used to choose."
-        return section(
-            "measures", "Measures", element("div", card("", element("p", text)), fit_card(story), cls="grid")
-        )
+        told = card("", element("p", nothing_measured(story)))
+        return section("measures", "Measures", element("div", told, fit_card(story), cls="grid"))
     curves = [curve_card(name, result) for name in dict.fromkeys(c.name for c in result.curves)]
     cards = [measure_card(result, story), fit_card(story), confusion_card(result), *curves, class_card(result)]
     heading = f"Measures on {plural(result.count, 'test row')}"
     return section("measures", heading, element("div", *(c for c in cards if c), cls="grid"))
 
 
+def nothing_measured(story: Story) -> str:
+    seal = story.fact("seal")
+    if not seal:
+        return "There are no test rows; the validation measures were used to choose, and flatter."
+    if int(seal.get("openings", 0)) == 0:
+        return "The test rows are still sealed: nothing was measured on them."
+    return "This run was not measured on the test rows; the seal was opened for others."
+
+
 def measure_card(result: Result, story: Story) -> Html:
     rows = [measure_row(m) for m in result.measures]
     notes: list[Child] = []
     if result.threshold:
-        notes.append(element("p", f"Threshold: {threshold_text(result.threshold)}.", cls="dim"))
+        notes.append(element("p", f"Threshold: {threshold_text(result.threshold, result.classes)}.", cls="dim"))
     if story.fact("seal"):
         notes.append(element("p", f"Test set {seal_text(story.fact('seal'))}.", cls="dim"))
     whole = table(["measure", "value", "95 % interval", "method"], rows)

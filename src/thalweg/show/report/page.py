@@ -116,7 +116,7 @@ def tiles(story: Story) -> Html:
         at_best = [r.value for r in story.series(f"validation.{name}") if r.step == best.get("step")]
         value = at_best[0] if at_best else readings.value(f"validation.{name}")
         found.append(tile(measure(name, value), f"validation {title(name)}", "at the best epoch" if at_best else ""))
-    if best.get("value") is not None:
+    if best.get("epoch") and best.get("value") is not None:
         name = str(best.get("selection", "loss"))
         text = f"of {number(story.fact('num_epochs') or None)}, by validation {title(name)}"
         found.append(tile(f"epoch {best['epoch']}", "best", f"{text} {measure(name, best['value'])}"))
