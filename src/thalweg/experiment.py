@@ -1,7 +1,8 @@
 """Experiment: one model, its data with a sealed test set, its loss, and the verbs of the main job."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,12 @@ from thalweg.doctor.check import Check
 from thalweg.errors import UsageError
 from thalweg.evaluate.measures import measure
 from thalweg.evaluate.result import Result
-from thalweg.evaluate.threshold import choose_threshold
+from thalweg.evaluate.threshold import Objective, choose_threshold
 from thalweg.events import Listener
 from thalweg.names import new_run_folder
 from thalweg.parts.metrics import metric
 from thalweg.plan import Plan
-from thalweg.recipe import Decision
+from thalweg.recipe import Decision, are_even
 from thalweg.run import Run
 from thalweg.saved import scores_of
 from thalweg.session import Session, run_check
@@ -116,9 +117,10 @@ class Experiment:
         """
         setup = self._set_up(plan or Plan())
         folder = new_run_folder(self.directory, self.name)
-        session = self._session(folder, setup, listeners)
-        session.begin(self._facts())
-        session.train()
+        with default_terminal(listeners) as told:
+            session = self._session(folder, setup, told)
+            session.begin(self._facts())
+            session.train()
         return Run(folder, experiment=self, setup=setup)
 
     def resume(self, run: Run | str, *, epochs: int | None = None, listeners: Sequence[Listener] | None = None) -> Run:
@@ -134,16 +136,13 @@ class Experiment:
             plan = plan.replace(epochs=epochs)
         if store.get("status") == "completed" and store.get("step", 0) >= store.get("num_steps", 0) and epochs is None:
             raise UsageError(f"The run {folder.name} is complete; resume(run, epochs=...) with more epochs extends it.")
-        if store.get("digest") != self._digest():
-            raise UsageError(
-                f"The run {folder.name} was trained on other rows than this experiment holds; resume it with the data, "
-                "the split and the seed it was started with."
-            )
+        self._require_same_rows(store, folder.name)
         setup = self._set_up(plan)
-        session = self._session(folder, setup, listeners)
-        session.decisions = [Decision(**d) for d in store.get("decisions", [])]
-        store.put({"plan": plan.to_json()})
-        session.train(resumed=True)
+        with default_terminal(listeners) as told:
+            session = self._session(folder, setup, told)
+            session.decisions = [Decision(**d) for d in store.get("decisions", [])]
+            store.put({"plan": plan.to_json()})
+            session.train(resumed=True)
         return Run(folder, experiment=self, setup=setup)
 
     def evaluate(self, run: Run) -> Result:
@@ -155,10 +154,14 @@ class Experiment:
         seal = self.data.test
         if seal is None:
             raise UsageError("This experiment has no test rows (test=False); run.metrics has the validation measures.")
+        self._require_same_rows(run.store, run.name)
         threshold = None
         if self.task.kind == "binary":
             output, target = run.outputs(self.data.validation)
-            threshold = choose_threshold(output, target, scores=scores_of(self.loss_name, output))
+            # The best F1 of a weak network on even classes is reached by calling every row positive.
+            objective: Objective = "balanced_accuracy" if are_even(target) else "f1"
+            scores = scores_of(self.loss_name, output)
+            threshold = choose_threshold(output, target, objective=objective, scores=scores)
         rows = seal.open(run.name)
         output, target = run.outputs(rows)
         result = measure(
@@ -197,12 +200,17 @@ class Experiment:
             seed=self.seed,
         )
 
-    def _session(self, folder: Path, setup: Setup, listeners: Sequence[Listener] | None) -> Session:
-        if listeners is None:
-            from thalweg.show.terminal import Terminal
+    def _session(self, folder: Path, setup: Setup, listeners: Sequence[Listener]) -> Session:
+        # A builder's function says more than "Sequential", and less than a class of one's own.
+        name = name_of(self.model if isinstance(setup.network, nn.Sequential) else setup.network)
+        return Session(folder, self.data, setup, self.loss, self.loss_name, name, listeners)
 
-            listeners = (Terminal(),)
-        return Session(folder, self.data, setup, self.loss, self.loss_name, name_of(self.model), listeners)
+    def _require_same_rows(self, store: Store, name: str) -> None:
+        if store.get("digest") != self._digest():
+            raise UsageError(
+                f"The run {name} was trained on other rows than this experiment holds; use it with the data, the split "
+                "and the seed it was started with."
+            )
 
     def _facts(self) -> dict[str, Any]:
         seal = self.data.test
@@ -216,3 +224,18 @@ class Experiment:
             sha.update(rows.ids.numpy().tobytes())
             sha.update(rows.target.contiguous().numpy().tobytes())
         return sha.hexdigest()
+
+
+@contextmanager
+def default_terminal(listeners: Sequence[Listener] | None) -> Iterator[Sequence[Listener]]:
+    """The given listeners, or for None the live terminal, whose bar is gone afterwards whatever happens."""
+    if listeners is not None:
+        yield listeners
+        return
+    from thalweg.show.terminal import Terminal
+
+    terminal = Terminal()
+    try:
+        yield (terminal,)
+    finally:
+        terminal.close()

@@ -147,11 +147,16 @@ def clip_norm_for(network: nn.Module) -> tuple[float | None, str]:
     return None, "nothing in the network calls for it"
 
 
+def are_even(target: Tensor) -> bool:
+    """Whether no class is much rarer than the others."""
+    counts = torch.unique(target.long(), return_counts=True)[1]
+    return int(counts.min()) * len(counts) >= EVEN * int(counts.sum())
+
+
 def selection_for(target: Tensor, task: Task, metrics: Sequence[str]) -> tuple[str, str]:
     """Accuracy for even classes: cross-entropy may rise while accuracy still does (L42); else the loss."""
     if task.kind == "regression" or "accuracy" not in metrics:
         return "loss", "the smoothest measure on the validation rows"
-    counts = torch.unique(target.long(), return_counts=True)[1]
-    if int(counts.min()) * len(counts) < EVEN * int(counts.sum()):
+    if not are_even(target):
         return "loss", "the classes are uneven, and accuracy would favor the large ones"
     return "accuracy", "it may still rise when the loss no longer falls (L42)"

@@ -3,7 +3,8 @@
 import math
 import platform
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -57,6 +58,10 @@ class Session:
 
     def begin(self, facts: dict[str, Any]) -> None:
         """Writes what is known before the first step, checks, and finds the rate."""
+        with self._status_kept():
+            self._begin(facts)
+
+    def _begin(self, facts: dict[str, Any]) -> None:
         self.store.put(facts | self._facts())
         save_preparation(self.folder, self.setup.preprocessing, self.setup.target_scaling)
         self._emit(
@@ -84,16 +89,22 @@ class Session:
             training.restore()
             self.store.forget_after(training.step)
         self.store.put({"status": "running", "num_steps": training.num_steps, "num_epochs": training.num_epochs})
-        try:
+        with self._status_kept():
             status = training.run()
-        except BaseException:
-            self.store.put({"status": "failed"})
-            raise
         self._keep(training)
         self._end(status, training.best.epoch or None)
         return status
 
     # ------------------------------------------------------------------ parts
+
+    @contextmanager
+    def _status_kept(self) -> Iterator[None]:
+        """A run that ends by an exception does not stay "running"."""
+        try:
+            yield
+        except BaseException as error:
+            self.store.put({"status": "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"})
+            raise
 
     def _emit(self, event: Event) -> None:
         for listener in self.listeners:

@@ -94,8 +94,7 @@ def test_backward_in_the_loss_is_told_from_the_network():
 
 
 def test_what_was_not_finite_before_the_step():
-    inputs, target = batch()
-    spoiled = inputs.clone()
+    spoiled = batch()[0].clone()
     spoiled[5, 1] = torch.nan
     found = find(nn.Linear(4, 3), inputs=spoiled)
     assert (found.kind, found.rows, found.share) == ("input", (5,), pytest.approx(1 / 32))

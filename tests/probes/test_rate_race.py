@@ -86,10 +86,20 @@ def test_nothing_is_changed(digits):
 def test_real_labels_are_learnable_and_random_ones_are_not(digits, optimizer):
     inputs, target = scaled(digits[0])[:1200], digits[1][:1200]
     for seed in range(2):
-        real = race(mlp(64, 10, seed), F.cross_entropy, optimizer, rows_of(inputs, target), batch_size=32, seed=seed, seconds=0.3)
+        real = race(
+            mlp(64, 10, seed),
+            F.cross_entropy,
+            optimizer,
+            rows_of(inputs, target),
+            batch_size=32,
+            seed=seed,
+            seconds=0.3,
+        )
         assert real.learnable is True
         dealt = target[torch.randperm(len(target), generator=torch.Generator().manual_seed(seed))]
-        none = race(mlp(64, 10, seed), F.cross_entropy, optimizer, rows_of(inputs, dealt), batch_size=32, seed=seed, seconds=0.3)
+        none = race(
+            mlp(64, 10, seed), F.cross_entropy, optimizer, rows_of(inputs, dealt), batch_size=32, seed=seed, seconds=0.3
+        )
         assert none.learnable is False
         assert none.text.startswith("nothing learnable")
         assert Readings(none.readings).value("race.learnable") == 0

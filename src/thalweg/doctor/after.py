@@ -41,7 +41,7 @@ def kept_weights(
 def rise(
     best: nn.Module, last: nn.Module, loss: LossFunction, validation: Feeder, *, best_step: int, step: int
 ) -> list[Reading]:
-    """`validation.rise`: how much higher the loss of the validation rows is at the last weights, paired over the rows."""
+    """`validation.rise`: how much higher the validation rows' loss is at the last weights, paired over the rows."""
     each = []
     for network in (best, last):
         output, target, _ = outputs_and_loss(network, loss, validation.epoch(0))

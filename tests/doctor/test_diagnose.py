@@ -1,0 +1,105 @@
+import pytest
+
+from thalweg.doctor.diagnose import diagnose, inside, merge, rank
+from thalweg.findings import Evidence, Finding
+from thalweg.readings import Reading, Readings
+
+
+def finding(code, cause, severity="warning", standing="verified", place="", evidence=(), title="Something is wrong"):
+    return Finding(code, title, severity, standing, cause, "why", place, evidence=tuple(evidence))
+
+
+def healthy(*more):
+    return Readings(
+        [
+            *(Reading("validation.loss", v, step=10 * (k + 1)) for k, v in enumerate((2.0, 0.4, 0.3, 0.31))),
+            *(Reading("train.loss", v, step=10 * (k + 1)) for k, v in enumerate((2.1, 0.5, 0.3, 0.2))),
+            *(Reading("train.batch_loss", v, step=10 * (k + 1)) for k, v in enumerate((2.1, 0.5, 0.3, 0.2))),
+            Reading("loss.constant", 2.3),
+            Reading("fit.train_loss", 0.2, step=40, low=0.18, high=0.22),
+            Reading("fit.validation_loss", 0.3, step=40, low=0.25, high=0.35),
+            *more,
+        ]
+    )
+
+
+def test_errors_come_first_then_warnings_by_standing_then_notes_and_causes_before_effects():
+    found = [
+        finding("A", "overfitting", "note"),
+        finding("B", "dead_units", standing="suspicion"),
+        finding("C", "dead_units"),
+        finding("D", "lr_too_high"),
+        finding("E", "vanishing", standing="proven"),
+        finding("F", "non_finite", "error", "proven"),
+    ]
+    assert [f.code for f in rank(found)] == ["F", "E", "D", "C", "B", "A"]
+
+
+def test_numbers_lost_because_of_the_rate_are_one_finding():
+    rate = finding("LR01", "lr_too_high", evidence=[Evidence("race", "0.01")])
+    lost = finding("NUM01", "lr_too_high", "error", "proven", "loss", [Evidence("operation", "log")])
+    (found,) = merge([rate, lost])
+    assert found.code == "NUM01"
+    assert [line.what for line in found.evidence] == ["operation", "race"]
+    other = finding("NUM01", "non_finite", "error", "proven", "loss")
+    assert len(merge([rate, other])) == 2
+
+
+def test_the_same_rule_at_the_same_place_speaks_once():
+    weak, strong = finding("X", "vanishing", standing="suspicion"), finding("X", "vanishing")
+    elsewhere = finding("X", "vanishing", place="layer2")
+    assert merge([weak, strong, elsewhere, strong]) == [strong, elsewhere]
+
+
+def test_a_suspicion_without_its_own_evidence_is_taken_back_when_something_explains_the_loss():
+    labels = finding("LR03", "label_corruption", standing="suspicion")
+    poor = finding("GEN02", "underfitting", standing="suspicion")
+    assert merge([labels, poor, finding("LR02", "lr_too_low")]) == [finding("LR02", "lr_too_low")]
+    assert len(merge([labels, poor])) == 2
+
+
+def test_healthy_is_an_answer():
+    assert diagnose(healthy()).verdict == "Healthy: no rule found a fault, best at epoch 3 of 4."
+    assert diagnose(healthy(Reading("best.epoch", 2))).verdict.endswith("best at epoch 2 of 4.")
+    diagnosis = diagnose(healthy())
+    assert diagnosis.findings == ()
+    assert {"NUM01", "GEN01", "GEN02"} <= set(diagnosis.passed)
+    assert {"ACT03", "LR02"} <= set(diagnosis.not_judged)
+
+
+def test_learning_with_a_fault():
+    race = [
+        Reading("plan.rate", 1e-5),
+        Reading("race.rate", 0.01, low=0.003, high=0.03),
+        Reading("race.steps", 20),
+        Reading("race.constant", 2.3, low=2.29, high=2.31),
+        Reading("race.loss", 0.1, "0.01", low=0.05, high=0.12),
+        Reading("race.excess", 0.0, "0.01", low=0.0, high=0.0),
+        Reading("race.loss", 2.3, "1e-05", low=2.2, high=2.4),
+        Reading("race.excess", 2.2, "1e-05", low=2.1, high=2.3),
+    ]
+    verdict = diagnose(healthy(*race)).verdict
+    assert verdict == "Learning, with one fault: the learning rate 1e-05 is too low; 0.01 is best."
+
+
+def test_lost_numbers_are_a_failure():
+    lost = Reading("nonfinite.first", 1.0, "head", 1840, 0.0, 1.0, 3, "aten.log forward")
+    assert diagnose(healthy(lost)).verdict == ("Failed: numbers were no longer finite at step 1,840: aten.log in head.")
+
+
+def test_no_better_than_a_constant():
+    bad = Reading("fit.validation_loss", 2.6, step=40, low=2.5, high=2.7)
+    assert diagnose(healthy(bad)).verdict.startswith("Not generalizing: training rows are learned, but")
+    worse = Reading("fit.train_loss", 2.29, step=40, low=2.2, high=2.4)
+    verdict = diagnose(healthy(bad, worse)).verdict
+    assert verdict.startswith("Not learning: validation rows are answered no better")
+    assert "Underfitting" in verdict
+
+
+def test_before_the_training():
+    assert diagnose(Readings()).verdict == "Not judged: there is no training yet."
+
+
+@pytest.mark.parametrize(("title", "expected"), [("All units", "all units"), ("38 % of units", "38 % of units")])
+def test_titles_within_a_sentence(title, expected):
+    assert inside(title) == expected

@@ -1,0 +1,77 @@
+import pytest
+
+from thalweg.readings import Reading, Readings
+from thalweg.rules.gen import gen01_overfitting, gen02_underfitting
+
+
+def run(validation, train, *, kept=None, rise=None, accuracy=None, constant=2.3, half=0.05, **more):
+    """The readings of a training, one epoch of ten steps per loss."""
+    kept = validation[-1] if kept is None else kept
+    found = [
+        *(Reading("validation.loss", value, step=10 * (k + 1), count=400) for k, value in enumerate(validation)),
+        *(Reading("train.loss", value, step=10 * (k + 1)) for k, value in enumerate(train)),
+        *(Reading("validation.accuracy", v, step=10 * (k + 1), count=400) for k, v in enumerate(accuracy or ())),
+        Reading("fit.validation_loss", kept, step=99, low=kept - half, high=kept + half, count=400),
+        Reading("fit.train_loss", train[-1], step=99),
+        Reading("loss.constant", constant),
+        *(Reading(name.replace("_", ".", 1), value) for name, value in more.items()),
+    ]
+    if rise:
+        found.append(Reading("validation.rise", sum(rise) / 2, low=rise[0], high=rise[1], count=400))
+    return Readings(found)
+
+
+FALLING = [1.0, 0.5, 0.2, 0.1]
+
+
+def test_a_rise_that_harms_the_last_weights_is_a_warning():
+    (found,) = gen01_overfitting.judge(run([1.2, 0.9, 1.3, 1.8], FALLING, rise=(0.8, 1.0)))
+    assert (found.severity, found.standing, found.cause, found.step) == ("warning", "verified", "overfitting", 20)
+    assert found.title == "Overfitting: the validation loss has risen since epoch 2 of 4"
+    assert found.remedies[0].changes == {"keep": "best"}
+
+
+def test_where_the_best_epoch_was_kept_it_is_a_note():
+    (found,) = gen01_overfitting.judge(run([1.2, 0.9, 1.3, 1.8], FALLING, rise=(0.8, 1.0), kept=0.9))
+    assert (found.severity, found.counts) == ("note", False)
+
+
+def test_without_the_paired_rise_the_interval_is_wider():
+    assert gen01_overfitting.judge(run([1.2, 0.9, 1.3, 1.8], FALLING, half=0.05))
+    assert gen01_overfitting.judge(run([1.2, 0.9, 1.0, 1.1], FALLING, half=0.2)) == []
+
+
+def test_a_classifier_that_answers_as_well_as_before_is_not_harmed():
+    steady = run([1.2, 0.9, 1.3, 1.8], FALLING, rise=(0.8, 1.0), accuracy=[0.7, 0.85, 0.85, 0.84])
+    assert gen01_overfitting.judge(steady)[0].severity == "note"
+    falling = run([1.2, 0.9, 1.3, 1.8], FALLING, rise=(0.8, 1.0), accuracy=[0.7, 0.85, 0.75, 0.7])
+    assert gen01_overfitting.judge(falling)[0].severity == "warning"
+
+
+@pytest.mark.parametrize(
+    "readings",
+    [
+        run([1.2, 0.9, 0.5, 0.3], FALLING),  # best at the end
+        run([1.2, 0.9, 1.3, 1.8], FALLING, rise=(-0.1, 1.0)),  # not beyond chance
+        run([1.2, 0.9, 1.3, 1.8], [1.0, 0.5, 0.6, 0.8], rise=(0.8, 1.0)),  # the training loss rises too
+    ],
+)
+def test_what_is_no_overfitting(readings):
+    assert gen01_overfitting.judge(readings) == []
+
+
+def test_hardly_better_than_a_constant_is_a_suspicion_of_underfitting():
+    (found,) = gen02_underfitting.judge(run([2.29, 2.28], [2.27, 2.25], overfit_share=0.95))
+    assert (found.severity, found.standing, found.cause) == ("warning", "suspicion", "underfitting")
+
+
+@pytest.mark.parametrize(
+    "readings",
+    [
+        run([1.2, 0.9], [1.0, 0.8]),
+        run([2.29, 2.28], [2.27, 2.25], overfit_share=0.02),  # it cannot learn anything: FIT01 tells that
+        run([2.29, 2.28], [2.27, 2.25], nonfinite_step=3),
+    ],
+)
+def test_what_is_no_underfitting(readings):
+    assert gen02_underfitting.judge(readings) == []
