@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from thalweg.doctor.diagnose import diagnose, inside, merge, rank
@@ -43,6 +45,17 @@ def test_numbers_lost_because_of_the_rate_are_one_finding():
     assert [line.what for line in found.evidence] == ["operation", "race"]
     other = finding("NUM01", "non_finite", "error", "proven", "loss")
     assert len(merge([rate, other])) == 2
+
+
+def test_units_that_a_high_rate_killed_are_evidence_about_the_rate():
+    rate = finding("LR01", "lr_too_high")
+    died = replace(finding("ACT03", "dead_units", "error", "proven", "relu", title="All units in relu died"), step=7)
+    born = replace(finding("ACT03", "dead_units", "error", "proven", "first"), step=0)
+    by_code = {f.code: f for f in merge([rate, died, born])}
+    assert (by_code["LR01"].severity, by_code["LR01"].step) == ("error", 7)
+    assert by_code["LR01"].evidence[-1].value == "all units in relu died"
+    assert by_code["ACT03"] == born  # dead before the first step: not the rate's doing
+    assert merge([died]) == [died]
 
 
 def test_the_same_rule_at_the_same_place_speaks_once():

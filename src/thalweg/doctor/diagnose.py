@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from thalweg.findings import SEVERITIES, Cause, Finding, Standing
+from thalweg.findings import SEVERITIES, Cause, Evidence, Finding, Standing
 from thalweg.readings import Readings
 from thalweg.rules import all_rules, judge_all
 from thalweg.rules.outcome import learned, lost, removed
@@ -53,8 +53,8 @@ def merge(findings: Sequence[Finding]) -> list[Finding]:
     """One finding for one fault.
 
     The same rule at the same place keeps its strongest finding. Numbers lost because of the rate are one fault, told by
-    the rule that names the operation, with the evidence about the rate. Broken labels and underfitting are what is
-    suspected when nothing explains the loss; an alarm explains it.
+    the rule that names the operation, with the evidence about the rate; so are units that a high rate killed. Broken
+    labels and underfitting are what is suspected when nothing explains the loss; an alarm explains it.
     """
     kept: dict[tuple[str, str], Finding] = {}
     for finding in sorted(findings, key=urgency):
@@ -66,8 +66,23 @@ def merge(findings: Sequence[Finding]) -> list[Finding]:
         new = tuple(e for e in rate.evidence if e not in lost_numbers.evidence)
         merged = replace(lost_numbers, evidence=lost_numbers.evidence + new)
         kept[lost_numbers.code, lost_numbers.place] = merged
+    if rate and not lost_numbers:
+        absorb(kept, rate)
     explained = any(f.counts and f.cause not in LAST for f in kept.values())
     return [f for f in kept.values() if not (explained and f.standing == "suspicion" and f.cause in LAST)]
+
+
+def absorb(kept: dict[tuple[str, str], Finding], rate: Finding) -> None:
+    """Units that died while the rate was too high become evidence about the rate, which takes over their severity."""
+    died = [f for f in kept.values() if f.code == "ACT03" and f.step]
+    for finding in died:
+        del kept[finding.code, finding.place]
+    if died:
+        steps = [f.step for f in (rate, *died) if f.step is not None]
+        lines = tuple(Evidence(f"units of {f.place}", inside(f.title)) for f in died)
+        severity = min((f.severity for f in (rate, *died)), key=SEVERITIES.index)
+        changed = replace(rate, severity=severity, step=min(steps), evidence=rate.evidence + lines)
+        kept[rate.code, rate.place] = changed
 
 
 def urgency(finding: Finding) -> tuple[int, int, int, str]:
@@ -91,7 +106,8 @@ def verdict_of(findings: Sequence[Finding], readings: Readings) -> str:
     answers = learned(readings)
     state = "Learning" if answers is not False and epochs else "Not learning" if epochs else "Faulty"
     if alarms:
-        number = "one fault" if len(alarms) == 1 else f"{len(alarms)} faults; the first"
+        faults = len({f.cause for f in alarms})
+        number = "one fault" if faults == 1 else f"{faults} faults; the first"
         return f"{state}, with {number}: {sentence(alarms)}"
     doubt = next((f for f in findings if f.severity != "note"), None)
     if answers is False:

@@ -22,6 +22,7 @@ LARGE = 5_000_000  # parameters from which only the first rate is tried: each ra
 ROUND = 20  # steps between two looks at most
 ROUND_SECONDS = 0.5  # and the time that they may take
 ENOUGH = 100  # steps per rate from which a failure counts: healthy networks need 10 to 200, and by then they move
+ROOM = 1e-3  # between constant and lowest loss, of what an undecided answer leaves: with less all targets are equal
 FITTED = 0.9  # of what a constant answer leaves, removed: the rows are learned
 
 
@@ -146,7 +147,9 @@ def room_of(
     sheet = Sheet(loss, output.detach(), target, head_of(output), num_classes)
     constant = lowest(sheet, sheet.head, constant_starts(sheet, sheet.head))
     floor = lowest(sheet, sheet.head, starts_of(sheet, sheet.head))
-    return (constant, floor) if math.isfinite(constant - floor) and constant - floor > 1e-9 * abs(constant) else None
+    undecided = sheet.value(sheet.head.outputs(torch.zeros_like(sheet.output)))
+    room = constant - floor
+    return (constant, floor) if math.isfinite(room) and room > ROOM * abs(undecided - floor) else None
 
 
 def advance(arm: Arm, inputs: Inputs, target: Tensor, steps: int) -> None:

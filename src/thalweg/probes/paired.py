@@ -20,8 +20,6 @@ RATES = (1e-3, 1e-2, 1e-1)  # of Adam, each variant at its best one, where no ra
 SEEDS, FEWEST = 5, 3
 LEAST_STEPS = 40  # below it even a good training has hardly begun
 STUDENT = {3: 4.303, 4: 3.182, 5: 2.776}  # 97.5 % points of Student's t by the number of seeds
-HELD = 0.25  # of the rows are not trained on, where there are enough
-ENOUGH = 100
 
 
 @dataclass(frozen=True)
@@ -41,21 +39,26 @@ class Variant:
 
 
 def score(
-    variant: Variant, loss: LossFunction, optimizer: Optimizer, rate: float, *, steps: int, batch: int, seed: int
+    variant: Variant,
+    loss: LossFunction,
+    optimizer: Optimizer,
+    rate: float,
+    *,
+    steps: int,
+    batch: int,
+    held: float,
+    seed: int,
 ) -> float:
-    """The share of the learnable loss that a short training removed on rows it did not see; -inf where it diverged."""
-    network = without_dropout(clone(variant.network))
-    step_on = Step(network, loss, optimizer, seed=seed)
-    count = num_rows(variant.inputs)
-    order = torch.randperm(count, generator=torch.Generator().manual_seed(mix(seed, 1)))
-    held = order[: int(HELD * count)] if count >= ENOUGH else order
-    trained = order[int(HELD * count) :] if count >= ENOUGH else order
-    size = min(batch, len(trained))
+    """The share of the learnable loss that a short training removed; -1 at least, also where it diverged."""
+    step_on = Step(network := without_dropout(clone(variant.network)), loss, optimizer, seed=seed)
+    order = torch.randperm(num_rows(variant.inputs), generator=torch.Generator().manual_seed(mix(seed, 1)))
+    apart = int(held * len(order))
+    trained, judged = order[apart:], order[:apart] if apart else order
     draw = torch.Generator().manual_seed(mix(seed, 2))
     for step in range(steps):
-        rows = trained[torch.randperm(len(trained), generator=draw)[:size]].to(variant.target.device)
+        rows = trained[torch.randperm(len(trained), generator=draw)[:batch]].to(variant.target.device)
         step_on(take(variant.inputs, rows), variant.target[rows], step=step, rate=rate)
-    rows = held.to(variant.target.device)
+    rows = judged.to(variant.target.device)
     with torch.no_grad():
         value = float(loss(call(network, take(variant.inputs, rows)), variant.target[rows]))
     return max(removed(value, variant.constant, variant.floor), -1.0) if math.isfinite(value) else -1.0
@@ -70,13 +73,14 @@ def compare(
     optimizer: Optimizer | None = None,
     steps: int = 300,
     batch: int = 32,
+    held: float = 0.0,
     seconds: float = 6.0,
     seed: int = 0,
 ) -> list[Reading]:
     """What a remedy changes in a short training, over several seeds of order and noise.
 
     Readings `probe.<name>.plain`, `.changed` and `.difference`: the share of the learnable loss (from the best constant
-    answer, 0, down to the lowest possible, 1) that is gone after the steps, on rows held out, mean and 95 % interval
+    answer, 0, down to the lowest possible, 1) that is gone after the steps, mean and 95 % interval
     (Student's t over seeds, paired for the difference). A training that diverged counts as -1. Nothing where
     the network is too slow for the budget.
 
@@ -88,6 +92,8 @@ def compare(
         optimizer: with its rate; without, Adam at the best of three rates per variant, chosen on a seed of its own.
         steps: per training; fewer where the budget asks for it, and nothing is measured with less than 40.
         batch: rows per step.
+        held: share of the rows that is held out and judged on; 0 judges on the rows trained on, which is what a remedy
+            for slow or diverging training is about.
         seconds: budget for all trainings, in this thread's time: a busy machine changes no verdict.
         seed: the first of the seeds.
     """
@@ -100,7 +106,7 @@ def compare(
         return []
 
     def run(variant: Variant, rate: float, number: int) -> float:
-        return score(variant, loss, kind, rate, steps=steps, batch=batch, seed=mix(seed, number))
+        return score(variant, loss, kind, rate, steps=steps, batch=batch, held=held, seed=mix(seed, number))
 
     chosen = []
     for variant in (plain, changed):

@@ -6,6 +6,8 @@ from thalweg.findings import Evidence
 from thalweg.readings import Reading, Readings
 from thalweg.rules.trial import number
 
+LEAST = 0.02  # of the learnable loss: the constant answer was found on other rows, whose labels are mixed otherwise
+
 
 def constant_loss(readings: Readings) -> float | None:
     """The loss of the best constant answer, on rows held out by the race or else on the rows of the check."""
@@ -23,10 +25,9 @@ def removed(readings: Readings, loss: float) -> float | None:
 
 def learned(readings: Readings) -> bool | None:
     """Whether the kept weights answer validation rows better than any constant; None before or where unknown."""
-    constant, reached = constant_loss(readings), readings.last("fit.validation_loss")
-    if constant is None or reached is None:
-        return None
-    return bool(top(reached) < constant)
+    reached = readings.last("fit.validation_loss")
+    share = None if reached is None else removed(readings, top(reached))
+    return None if share is None else share > LEAST
 
 
 def bottom(reading: Reading) -> float:

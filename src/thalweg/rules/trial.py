@@ -11,7 +11,7 @@ LEAST = 0.05  # of the learnable loss: a difference below a twentieth is not wor
 
 @dataclass(frozen=True)
 class Trial:
-    """Share of the learnable loss removed on held-out rows in a short training: without the remedy, with it."""
+    """Share of the learnable loss removed in a short training: without the remedy, with it."""
 
     plain: Reading
     changed: Reading

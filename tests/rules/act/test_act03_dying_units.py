@@ -20,11 +20,15 @@ def dead(share, *, count=2000, course=(), train_loss=0.1, place="1"):
     )
 
 
+BROKEN = dead(1.0)
+HEALTHY = dead(0.05)
+
+
 def test_a_lost_layer_is_an_error_with_its_step():
     (found,) = rule.judge(dead(1.0, course=[(0, 0.02), (10, 0.3), (20, 1.0), (40, 1.0)], train_loss=2.3))
     assert (found.severity, found.standing, found.cause, found.place) == ("error", "proven", "dead_units", "1")
-    assert found.step == 10
-    assert found.title == "All units in 1 died at step 10"
+    assert found.step == 20
+    assert found.title == "All units in 1 died at step 20"
     assert found.evidence[0].value == "128 / 128 units"
 
 

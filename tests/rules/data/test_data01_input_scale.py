@@ -3,14 +3,14 @@ from thalweg.rules.data.data01_input_scale import judge, odd_scales
 
 
 def inputs(rms: float, ratio: float = 1.0, *more: Reading) -> Readings:
-    return Readings(
-        [Reading("target.distinct", 2), Reading("input.rms", rms), Reading("input.ratio", ratio), *more]
-    )
+    return Readings([Reading("target.distinct", 2), Reading("input.rms", rms), Reading("input.ratio", ratio), *more])
 
 
 def probe(plain: float, changed: float, half: float = 0.02) -> list[Reading]:
     values = {"plain": plain, "changed": changed, "difference": changed - plain}
-    return [Reading(f"probe.standardize_inputs.{k}", v, low=v - half, high=v + half, count=5) for k, v in values.items()]
+    return [
+        Reading(f"probe.standardize_inputs.{k}", v, low=v - half, high=v + half, count=5) for k, v in values.items()
+    ]
 
 
 BROKEN = inputs(1325.0, 1800.0, *probe(-0.4, 0.6))

@@ -19,6 +19,10 @@ def lost(
     )
 
 
+BROKEN = lost()
+HEALTHY = Readings([Reading("train.batch_loss", 2.3, step=1)])
+
+
 def test_a_finite_training_passes():
     assert rule.judge(Readings([Reading("train.batch_loss", 2.3, step=1)])) == []
 

@@ -54,11 +54,11 @@ def lasts(dead: Reading, readings: Readings) -> bool:
     return all(r.value >= SHARE for r in seen)
 
 
-def since(place: str, readings: Readings) -> int | None:
-    """The first watched step from which on the share of dead units never fell below the limit."""
+def since(dead: Reading, readings: Readings) -> int | None:
+    """The first watched step from which on as many units were inactive on a batch as are dead at the end."""
     step = None
-    for reading in reversed(readings.of("activation.dead", place)):
-        if reading.value < SHARE:
+    for reading in reversed(readings.of("activation.dead", dead.place)):
+        if reading.value < min(dead.value, 1 - 1e-6):
             break
         step = reading.step
     return step
@@ -74,7 +74,7 @@ def standing_of(dead: Reading, readings: Readings) -> tuple[Severity, Standing]:
 
 def finding(dead: Reading, readings: Readings) -> Finding:
     severity, standing = standing_of(dead, readings)
-    step, alive = since(dead.place, readings), readings.last("units.alive", dead.place)
+    step, alive = since(dead, readings), readings.last("units.alive", dead.place)
     course = readings.of("activation.dead", dead.place)
     died = "died" if step else "are dead"
     when = f" at step {step:,}" if step else ""

@@ -31,7 +31,7 @@ Lecture row L36: the loss rises or turns NaN where the rate is too high.
 
 from thalweg.findings import Evidence, Excluded, Finding, Remedy
 from thalweg.readings import Readings
-from thalweg.rules.lr.race import Raced, raced
+from thalweg.rules.lr.race import Raced, raced, short
 from thalweg.rules.outcome import bottom, constant_loss, evidence, lost, rise_step
 from thalweg.rules.trial import number
 
@@ -62,7 +62,7 @@ def judge(readings: Readings) -> list[Finding]:
     return [
         Finding(
             code=CODE,
-            title=f"The learning rate {number(found.plan)} is too high; {number(rate)} is best",
+            title=f"The learning rate {number(found.plan)} is too high; {short(rate)} is best",
             severity="warning",
             standing="verified",
             cause="lr_too_high",
@@ -73,12 +73,12 @@ def judge(readings: Readings) -> list[Finding]:
                 *evidence("training loss at the end", reached, "below the best of the race"),
                 *((Evidence("training loss above its start", f"from step {step:,} on"),) if step is not None else ()),
             ),
-            excluded=(Excluded("data, loss or network", f"the same network learns at {number(rate)}"),),
+            excluded=(Excluded("data, loss or network", f"the same network learns at {short(rate)}"),),
             remedies=(
                 Remedy(
-                    f"Train at {number(rate)}, or leave the rate to the race.",
+                    f"Train at {short(rate)}, or leave the rate to the race.",
                     "changes training",
-                    {"optimizer.lr": float(f"{rate:.3g}")},
+                    {"optimizer.lr": float(f"{rate:.2g}")},
                 ),
                 Remedy("Clip the gradient's norm at 1.", "changes training", {"clip_norm": 1.0}),
             ),

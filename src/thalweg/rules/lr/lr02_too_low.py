@@ -27,7 +27,7 @@ Lecture row L36: the loss falls slowly where the rate is too low.
 
 from thalweg.findings import Evidence, Excluded, Finding, Remedy
 from thalweg.readings import Readings
-from thalweg.rules.lr.race import raced
+from thalweg.rules.lr.race import raced, short
 from thalweg.rules.outcome import bottom, evidence, lost
 from thalweg.rules.trial import number
 
@@ -54,7 +54,7 @@ def judge(readings: Readings) -> list[Finding]:
     return [
         Finding(
             code=CODE,
-            title=f"The learning rate {number(found.plan)} is too low; {number(rate)} is best",
+            title=f"The learning rate {number(found.plan)} is too low; {short(rate)} is best",
             severity="warning",
             standing="verified",
             cause="lr_too_low",
@@ -64,12 +64,12 @@ def judge(readings: Readings) -> list[Finding]:
                 *way,
                 *evidence("training loss at the end", reached, "below the best of the race"),
             ),
-            excluded=(Excluded("data, loss or network", f"the same network learns at {number(rate)}"),),
+            excluded=(Excluded("data, loss or network", f"the same network learns at {short(rate)}"),),
             remedies=(
                 Remedy(
-                    f"Train at {number(rate)}, or leave the rate to the race.",
+                    f"Train at {short(rate)}, or leave the rate to the race.",
                     "changes training",
-                    {"optimizer.lr": float(f"{rate:.3g}")},
+                    {"optimizer.lr": float(f"{rate:.2g}")},
                 ),
             ),
         )

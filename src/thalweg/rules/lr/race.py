@@ -43,7 +43,7 @@ class Raced:
 
     @property
     def range(self) -> str:
-        return f"{number(self.rate.value)} ({short(self.rate.low)} to {short(self.rate.high)})"
+        return f"{short(self.rate.value)} ({short(self.rate.low)} to {short(self.rate.high)})"
 
     def evidence(self) -> tuple[Evidence, ...]:
         rows = f"held-out loss after {self.steps} steps"

@@ -131,8 +131,8 @@ def remedies(cause: Cause, first: Reading | None, readings: Readings) -> tuple[R
     if cause == "lr_too_high":
         plan, best = readings.value("plan.rate"), readings.value("race.rate")
         rate = best if best is not None and (plan is None or best < plan) else plan and TENTH * plan
-        changes = {} if rate is None else {"optimizer.lr": float(f"{rate:.3g}")}
-        lower = f"Train at {number(rate)}." if rate else "Train at a lower rate."
+        changes = {} if rate is None else {"optimizer.lr": float(f"{rate:.2g}")}
+        lower = f"Train at {rate:.2g}." if rate else "Train at a lower rate."
         return (
             Remedy(lower, "changes training", changes),
             Remedy("Clip the gradient's norm at 1.", "changes training", {"clip_norm": 1.0}),

@@ -1,7 +1,7 @@
 import pytest
 
 from thalweg.readings import Reading, Readings
-from thalweg.rules.gen import gen01_overfitting, gen02_underfitting
+from thalweg.rules.gen import gen01_overfitting
 
 
 def run(validation, train, *, kept=None, rise=None, accuracy=None, constant=2.3, half=0.05, **more):
@@ -22,6 +22,8 @@ def run(validation, train, *, kept=None, rise=None, accuracy=None, constant=2.3,
 
 
 FALLING = [1.0, 0.5, 0.2, 0.1]
+BROKEN = run([1.2, 0.9, 1.3, 1.8], FALLING, rise=(0.8, 1.0))
+HEALTHY = run([1.2, 0.9, 0.5, 0.3], FALLING)
 
 
 def test_a_rise_that_harms_the_last_weights_is_a_warning():
@@ -58,20 +60,3 @@ def test_a_classifier_that_answers_as_well_as_before_is_not_harmed():
 )
 def test_what_is_no_overfitting(readings):
     assert gen01_overfitting.judge(readings) == []
-
-
-def test_hardly_better_than_a_constant_is_a_suspicion_of_underfitting():
-    (found,) = gen02_underfitting.judge(run([2.29, 2.28], [2.27, 2.25], overfit_share=0.95))
-    assert (found.severity, found.standing, found.cause) == ("warning", "suspicion", "underfitting")
-
-
-@pytest.mark.parametrize(
-    "readings",
-    [
-        run([1.2, 0.9], [1.0, 0.8]),
-        run([2.29, 2.28], [2.27, 2.25], overfit_share=0.02),  # it cannot learn anything: FIT01 tells that
-        run([2.29, 2.28], [2.27, 2.25], nonfinite_step=3),
-    ],
-)
-def test_what_is_no_underfitting(readings):
-    assert gen02_underfitting.judge(readings) == []
