@@ -19,13 +19,16 @@ from thalweg.data.rows import AnyRows, head, spread
 from thalweg.doctor.after import kept_weights, rise
 from thalweg.doctor.check import Check, check
 from thalweg.doctor.diagnose import diagnose
+from thalweg.errors import TrainingError
 from thalweg.events import Decided, Event, FindingRaised, Listener, RunEnded, RunStarted, StageEnded
 from thalweg.findings import Finding
 from thalweg.measure.graph import layers
+from thalweg.parts.optimizers import Optimizer
 from thalweg.plan import Plan
 from thalweg.probes.rate_race import Race, race
-from thalweg.readings import Reading
+from thalweg.readings import Reading, Readings
 from thalweg.recipe import Decision
+from thalweg.rules import all_rules, judge_all
 from thalweg.saved import CHECKPOINTS, save_preparation
 from thalweg.setup import Setup
 from thalweg.store import FILE, Store, Writer
@@ -146,49 +149,61 @@ class Session:
         self.store.put({"check": stage_facts(found.passed, found.not_judged, found.facts, found.seconds)})
 
     def _race(self) -> None:
+        """Races constant rates: to choose the rate, or to judge the plan's own."""
         plan = self.plan
         assert plan.optimizer != "auto"
-        assert isinstance(plan.batch_size, int)
-        assert isinstance(plan.seed, int)
-        assert plan.clip_norm != "auto"
-        raced = race(
-            self.setup.network,
-            self.loss,
-            plan.optimizer,
-            self.prepared.train,
-            batch_size=plan.batch_size,
-            clip_norm=plan.clip_norm,
-            decay_all=plan.decay_all,
-            seed=plan.seed,
-            device=self.setup.device,
-            transform=self.setup.preprocessing,
-            target_transform=self.setup.target_scaling,
-        )
+        started = time.monotonic()
+        try:
+            raced = self._raced(plan.optimizer)
+        except TrainingError as error:
+            if plan.optimizer.lr == "auto":
+                raise
+            self._stage("probe", 0, (f"no race: {error}",), (), time.monotonic() - started, self._plan_readings())
+            return
         if plan.optimizer.lr == "auto":
             reason = f"the best of a race of constant rates; {raced.low:.2g} to {raced.high:.2g} do as well"
             decision = Decision("optimizer.lr", f"{raced.rate:.3g}", reason)
             self.plan = plan.replace(**{"optimizer.lr": raced.rate})
             self.decisions.append(decision)
             self._emit(Decided(decision.field, decision.value, decision.reason))
-        self._race_stage(raced)
+        readings = [*raced.readings, *self._plan_readings()]
+        findings, passed = judge_rate([*(self.check.readings if self.check else []), *readings])
+        self._stage("probe", len(passed), (raced.text,), findings, raced.seconds, readings)
+        self.store.put({"probe": stage_facts(passed, (), (raced.text,), raced.seconds)})
 
-    def _race_stage(self, raced: Race) -> None:
-        plan = self.plan
+    def _raced(self, optimizer: Optimizer) -> Race:
+        plan, setup = self.plan, self.setup
+        assert isinstance(plan.batch_size, int)
+        assert isinstance(plan.seed, int)
+        assert plan.clip_norm != "auto"
+        return race(
+            setup.network,
+            self.loss,
+            optimizer,
+            self.prepared.train,
+            batch_size=plan.batch_size,
+            clip_norm=plan.clip_norm,
+            decay_all=plan.decay_all,
+            seed=plan.seed,
+            device=setup.device,
+            transform=setup.preprocessing,
+            target_transform=setup.target_scaling,
+        )
+
+    def _plan_readings(self) -> list[Reading]:
+        """What the rules about the rate know of the plan."""
+        plan, num_rows = self.plan, len(self.prepared.train)
         assert plan.optimizer != "auto"
         assert plan.optimizer.lr != "auto"
         assert isinstance(plan.epochs, int)
-        num_steps = plan.epochs * math.ceil(len(self.prepared.train) / int(plan.batch_size))
-        warmup = getattr(plan.schedule, "warmup", 0.0) * num_steps
-        readings = [
-            *raced.readings,
+        assert isinstance(plan.batch_size, int)
+        num_steps = plan.epochs * math.ceil(num_rows / plan.batch_size)
+        return [
             Reading("plan.rate", plan.optimizer.lr),
             Reading("plan.steps", num_steps),
-            Reading("plan.warmup_steps", warmup),
-            Reading("data.train_rows", len(self.prepared.train)),
+            Reading("plan.warmup_steps", getattr(plan.schedule, "warmup", 0.0) * num_steps),
+            Reading("data.train_rows", num_rows),
         ]
-        judged = diagnose_stage([*(self.check.readings if self.check else []), *readings])
-        self._stage("probe", len(judged[1]), (raced.text,), judged[0], raced.seconds, readings)
-        self.store.put({"probe": stage_facts(judged[1], (), (raced.text,), raced.seconds)})
 
     def _stage(
         self,
@@ -275,11 +290,8 @@ def run_check(
     )
 
 
-def diagnose_stage(readings: list[Reading]) -> tuple[tuple[Finding, ...], tuple[str, ...]]:
-    """Findings and passed codes of the rules about the rate, from the probe's readings."""
-    from thalweg.readings import Readings
-    from thalweg.rules import all_rules, judge_all
-
+def judge_rate(readings: list[Reading]) -> tuple[tuple[Finding, ...], tuple[str, ...]]:
+    """Findings and passed codes of the rules about the rate, before the first step."""
     judged = judge_all(Readings(readings), [rule for rule in all_rules() if rule.code.startswith("LR")])
     return judged.findings, judged.passed
 

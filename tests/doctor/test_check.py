@@ -14,7 +14,7 @@ from thalweg.data.rows import DatasetRows, Rows
 from thalweg.data.task import infer_task
 from thalweg.doctor.check import Check, check
 from thalweg.errors import ModelError, TrainingError
-from thalweg.parts.optimizers import SGD
+from thalweg.parts.optimizers import SGD, Adam
 from thalweg.train.losses import resolve_loss
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -90,6 +90,14 @@ class Exponential(nn.Module):
         return torch.exp(x)
 
 
+def first_or_not(output, target):
+    return F.binary_cross_entropy(output[:, 0], target.clamp(max=1).float())
+
+
+def own_loss(output, target):
+    return F.cross_entropy(output, target)
+
+
 UNEVEN = X * 10.0 ** torch.arange(12).remainder(5)
 LOSS = ("LOSS02", "loss_head_mismatch")
 BROKEN = {
@@ -103,9 +111,7 @@ BROKEN = {
     "nll of logits": (mlp, "nll", X, LABELS, LOSS),
     "broadcast": (lambda: mlp(1), lambda o, t: ((o - t) ** 2).mean(), X, NUMBERS, LOSS),
     "turned sign": (mlp, lambda o, t: -F.cross_entropy(o, t), X, LABELS, LOSS),
-    "one unit for five classes": (
-        lambda: mlp(1, nn.Sigmoid()), lambda o, t: F.binary_cross_entropy(o[:, 0], t.clamp(max=1).float()), X, LABELS, LOSS
-    ),
+    "one unit for five classes": (lambda: mlp(1, nn.Sigmoid()), first_or_not, X, LABELS, LOSS),
     "logits where probabilities are wanted": (
         mlp, lambda o, t: F.nll_loss(o.clamp(1e-7, 1).log(), t), X, LABELS, LOSS
     ),
@@ -113,10 +119,7 @@ BROKEN = {
     "layers in a list": (InList, "cross_entropy", X, LABELS, ("GRAD01", "parameters_not_trained")),
     "detached": (Detached, "cross_entropy", X, LABELS, ("GRAD01", "parameters_not_trained")),
     "uneven inputs": (mlp, "cross_entropy", UNEVEN, LABELS, ("DATA01", "input_scale")),
-    "far target": (lambda: mlp(1), "mse", X, 1e5 * NUMBERS + 2e5, ("DATA02", "target_scale")),
-    "one target": (
-        mlp, lambda o, t: F.cross_entropy(o, t), X, torch.zeros(len(X), dtype=torch.long), ("DATA03", "label_corruption")
-    ),
+    "one target": (mlp, own_loss, X, torch.zeros_like(LABELS), ("DATA03", "label_corruption")),
     "linear stack": (
         lambda: nn.Sequential(nn.Linear(12, 32), nn.Linear(32, 1)),
         "binary_cross_entropy",
@@ -142,6 +145,12 @@ def test_wide_weights_start_far_above_and_a_plans_rate_is_used():
     torch.manual_seed(0)
     result = examine(wide(), "cross_entropy", X, LABELS, optimizer=SGD(lr=0.1))
     assert ("LOSS01", "init_scale") in found(result)
+
+
+def test_a_far_target_is_harm_at_the_plans_rate():
+    torch.manual_seed(0)
+    result = examine(mlp(1), "mse", X, 1e5 * NUMBERS + 2e5, optimizer=Adam(lr=3e-3))
+    assert found(result) == [("DATA02", "target_scale")]
 
 
 def test_without_probes_nothing_is_trained_and_harm_stays_a_suspicion():

@@ -104,7 +104,8 @@ def verdict_of(findings: Sequence[Finding], readings: Readings) -> str:
     if not epochs and not alarms:
         return "Not judged: there is no training yet."
     answers = learned(readings)
-    state = "Learning" if answers is not False and epochs else "Not learning" if epochs else "Faulty"
+    state = "Learning" if answers is not False else "Not generalizing" if fits(readings) else "Not learning"
+    state = state if epochs else "Faulty"
     if alarms:
         faults = len({f.cause for f in alarms})
         number = "one fault" if faults == 1 else f"{faults} faults; the first"

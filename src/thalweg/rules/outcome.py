@@ -24,10 +24,13 @@ def removed(readings: Readings, loss: float) -> float | None:
 
 
 def learned(readings: Readings) -> bool | None:
-    """Whether the kept weights answer validation rows better than any constant; None before or where unknown."""
+    """Whether the kept weights answer validation rows better than any constant; None before, and where unclear."""
     reached = readings.last("fit.validation_loss")
-    share = None if reached is None else removed(readings, top(reached))
-    return None if share is None else share > LEAST
+    share = None if reached is None else removed(readings, reached.value)
+    surely = None if reached is None else removed(readings, top(reached))
+    if share is None or surely is None:
+        return None
+    return True if surely > LEAST else None if share > LEAST else False
 
 
 def bottom(reading: Reading) -> float:

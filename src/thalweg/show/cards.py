@@ -11,7 +11,7 @@ from thalweg.show.lines import hang, styled, wrapped
 COLORS = {"error": "bold red", "warning": "bold yellow", "note": "bold blue", "suspicion": "bold magenta"}
 STANDINGS = {
     "proven": "by a deterministic test",
-    "verified": "by a paired probe: same seeds and batches, only the remedy differs",
+    "verified": "by a paired measurement, whose interval excludes chance",
     "suspicion": "not shown by an experiment yet, so it does not count",
 }
 EDGE = "     "

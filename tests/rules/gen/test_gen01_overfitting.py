@@ -21,41 +21,42 @@ def run(validation, train, *, kept=None, rise=None, accuracy=None, constant=2.3,
     return Readings(found)
 
 
-FALLING = [1.0, 0.5, 0.2, 0.1]
-BROKEN = run([1.2, 0.9, 1.3, 1.8], FALLING, rise=(0.8, 1.0))
+FALLING = [1.0, 0.5, 0.2, 0.1, 0.05]
+BROKEN = run([1.2, 0.9, 1.3, 1.6, 1.8], FALLING, rise=(0.8, 1.0))
 HEALTHY = run([1.2, 0.9, 0.5, 0.3], FALLING)
 
 
 def test_a_rise_that_harms_the_last_weights_is_a_warning():
-    (found,) = gen01_overfitting.judge(run([1.2, 0.9, 1.3, 1.8], FALLING, rise=(0.8, 1.0)))
+    (found,) = gen01_overfitting.judge(run([1.2, 0.9, 1.3, 1.6, 1.8], FALLING, rise=(0.8, 1.0)))
     assert (found.severity, found.standing, found.cause, found.step) == ("warning", "verified", "overfitting", 20)
-    assert found.title == "Overfitting: the validation loss has risen since epoch 2 of 4"
+    assert found.title == "Overfitting: the validation loss has risen since epoch 2 of 5"
     assert found.remedies[0].changes == {"keep": "best"}
 
 
 def test_where_the_best_epoch_was_kept_it_is_a_note():
-    (found,) = gen01_overfitting.judge(run([1.2, 0.9, 1.3, 1.8], FALLING, rise=(0.8, 1.0), kept=0.9))
+    (found,) = gen01_overfitting.judge(run([1.2, 0.9, 1.3, 1.6, 1.8], FALLING, rise=(0.8, 1.0), kept=0.9))
     assert (found.severity, found.counts) == ("note", False)
 
 
 def test_without_the_paired_rise_the_interval_is_wider():
-    assert gen01_overfitting.judge(run([1.2, 0.9, 1.3, 1.8], FALLING, half=0.05))
-    assert gen01_overfitting.judge(run([1.2, 0.9, 1.0, 1.1], FALLING, half=0.2)) == []
+    assert gen01_overfitting.judge(run([1.2, 0.9, 1.3, 1.6, 1.8], FALLING, half=0.05))
+    assert gen01_overfitting.judge(run([1.2, 0.9, 1.0, 1.05, 1.1], FALLING, half=0.2)) == []
 
 
 def test_a_classifier_that_answers_as_well_as_before_is_not_harmed():
-    steady = run([1.2, 0.9, 1.3, 1.8], FALLING, rise=(0.8, 1.0), accuracy=[0.7, 0.85, 0.85, 0.84])
+    steady = run([1.2, 0.9, 1.3, 1.6, 1.8], FALLING, rise=(0.8, 1.0), accuracy=[0.7, 0.85, 0.85, 0.84, 0.78])
     assert gen01_overfitting.judge(steady)[0].severity == "note"
-    falling = run([1.2, 0.9, 1.3, 1.8], FALLING, rise=(0.8, 1.0), accuracy=[0.7, 0.85, 0.75, 0.7])
+    falling = run([1.2, 0.9, 1.3, 1.6, 1.8], FALLING, rise=(0.8, 1.0), accuracy=[0.7, 0.85, 0.75, 0.7, 0.72])
     assert gen01_overfitting.judge(falling)[0].severity == "warning"
 
 
 @pytest.mark.parametrize(
     "readings",
     [
-        run([1.2, 0.9, 0.5, 0.3], FALLING),  # best at the end
-        run([1.2, 0.9, 1.3, 1.8], FALLING, rise=(-0.1, 1.0)),  # not beyond chance
-        run([1.2, 0.9, 1.3, 1.8], [1.0, 0.5, 0.6, 0.8], rise=(0.8, 1.0)),  # the training loss rises too
+        run([1.2, 0.9, 0.5, 0.3, 0.2], FALLING),  # best at the end
+        run([1.2, 0.9, 0.5, 0.9, 1.2], FALLING, rise=(0.5, 0.8)),  # two unlucky epochs
+        run([1.2, 0.9, 1.3, 1.6, 1.8], FALLING, rise=(-0.1, 1.0)),  # not beyond chance
+        run([1.2, 0.9, 1.3, 1.6, 1.8], [1.0, 0.5, 0.6, 0.8, 0.9], rise=(0.8, 1.0)),  # the training loss rises too
     ],
 )
 def test_what_is_no_overfitting(readings):

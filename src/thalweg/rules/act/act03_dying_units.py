@@ -36,6 +36,7 @@ NEEDS = ("units.dead",)
 
 ENOUGH = 1000  # distinct rows
 SHARE = 0.1  # of a layer's units
+MOST = 0.8  # of the units that are dead at the end
 LEARNED = 0.5  # of the learnable loss of the training rows
 
 
@@ -55,10 +56,11 @@ def lasts(dead: Reading, readings: Readings) -> bool:
 
 
 def since(dead: Reading, readings: Readings) -> int | None:
-    """The first watched step from which on as many units were inactive on a batch as are dead at the end."""
+    """The first watched step from which on most of what is dead at the end was inactive on every batch."""
+    limit = 1.0 if dead.value == 1 else MOST * dead.value
     step = None
     for reading in reversed(readings.of("activation.dead", dead.place)):
-        if reading.value < min(dead.value, 1 - 1e-6):
+        if reading.value < limit:
             break
         step = reading.step
     return step

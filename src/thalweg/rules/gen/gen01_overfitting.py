@@ -15,9 +15,9 @@ From there on the network learns what is particular to its training rows, and an
   because a classifier grows too sure of its few mistakes, while it answers no worse (L42).
 
 ## Known limits
-It is a warning when the weights that were kept are harmed: the measure on the validation rows fell by more than chance,
-or there is no such measure and a tenth of what was learned is lost. Otherwise, and where the best epoch was kept, it is
-a note. A network that learned nothing but noise from the first epoch on has no best to rise from; the distance between
+It is a warning when the weights that were kept are harmed: the measure on the validation rows fell by more than chance
+and a twentieth, or there is no such measure and a tenth of what was learned is lost. Otherwise, and where the best epoch
+was kept, it is a note. A rise of less than three epochs is not told. A network that learned nothing but noise from the first epoch on has no best to rise from; the distance between
 `fit.train_loss` and `fit.validation_loss` is in the report.
 
 ## Remedies
@@ -29,6 +29,7 @@ Lecture row L37: training falls, validation rises.
 """
 
 from math import sqrt
+from statistics import median
 
 from thalweg.findings import Evidence, Finding, Remedy
 from thalweg.readings import Reading, Readings
@@ -41,6 +42,8 @@ NEEDS = ("validation.loss", "fit.validation_loss")
 
 MEASURES = ("balanced_accuracy", "accuracy", "r2")  # higher is better
 LOST = 0.1  # of the loss that was learned
+WORSE = 0.05  # of the measure: less is hardly worth a warning
+LASTING = 3  # epochs after the best: one or two may be unlucky
 
 
 def judge(readings: Readings) -> list[Finding]:
@@ -49,6 +52,8 @@ def judge(readings: Readings) -> list[Finding]:
     best = min(losses, key=lambda r: r.value)
     rise = rise_of(readings, losses[-1], best, kept)
     if lost(readings) or best.step == losses[-1].step or rise.low is None or rise.low <= 0:
+        return []
+    if len(losses) - 1 - losses.index(best) < LASTING:
         return []
     train = {r.step: r for r in readings.of("train.loss")}
     before, after = train.get(best.step), train.get(losses[-1].step)
@@ -99,11 +104,10 @@ def harm(readings: Readings, best: Reading, last: Reading, rise: Reading) -> tup
     if name is None:
         constant = constant_loss(readings)
         return constant is not None and rise.value > LOST * max(constant - best.value, 0.0), ()
-    by_step = {r.step: r for r in readings.of(f"validation.{name}")}
-    before, after = by_step[best.step].value, by_step[last.step].value
+    series = readings.of(f"validation.{name}")
+    before = next(r.value for r in series if r.step == best.step)
+    after = median(r.value for r in series[-LASTING:])  # one epoch may be unlucky
     shown = (Evidence(f"validation {name.replace('_', ' ')}, the same epochs", f"{before:.3g} → {after:.3g}"),)
-    if name == "r2":
-        return before - after > LOST * max(before, 0.0), shown
     count = best.count or last.count or 1
-    chance = 2 * sqrt(max(before * (1 - before), 1 / count) / count)
-    return before - after > chance, shown
+    chance = 0.0 if name == "r2" else 2 * sqrt(max(before * (1 - before), 1 / count) / count)
+    return before - after > max(chance, WORSE * before), shown
