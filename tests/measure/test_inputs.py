@@ -2,9 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from thalweg.measure.flow import signal_flow
 from thalweg.measure.inputs import describe_inputs, scale_effect, standardized
-from thalweg.measure.targets import describe_target, scaled
 
 G = torch.Generator().manual_seed(0)
 
@@ -55,29 +53,3 @@ def test_a_first_normalization_undoes_any_scale():
     assert scale_effect(behind, x)[0].value < 1e-2
     assert scale_effect(bare, x)[0].value > 0.5
     assert scale_effect(nn.Embedding(3, 2), torch.zeros(4, dtype=torch.long)) == []
-
-
-def test_targets():
-    found = {r.name: r.value for r in describe_target(torch.tensor([[1.0, 100.0], [3.0, 500.0]]))}
-    assert found == {
-        "target.distinct": 2,
-        "target.mean": 151.0,
-        "target.deviation": pytest.approx(torch.tensor([1.0, 100, 3, 500]).double().std(correction=0).item()),
-        "target.ratio": 200.0,
-    }
-    assert [r.name for r in describe_target(torch.tensor([0.0, 1.0, 1.0]))] == ["target.distinct"]
-    assert describe_target(torch.zeros(5))[0].value == 1
-    torch.testing.assert_close(scaled(torch.tensor([1.0, 3.0])), torch.tensor([-1.0, 1.0]))
-
-
-def test_flow_follows_what_tells_rows_apart():
-    x = torch.randn(64, 8, generator=G)
-    first, last = nn.Linear(8, 8), nn.Linear(8, 2)
-    found = {r.place: r for r in signal_flow(nn.Sequential(first, nn.ReLU(), last), x)}
-    hidden = torch.relu(first(x)).detach()
-    assert found["0"].value == pytest.approx(float((x - x.mean(0)).square().mean().sqrt()), rel=1e-5)
-    assert found["2"].value == pytest.approx(float((hidden - hidden.mean(0)).square().mean().sqrt()), rel=1e-5)
-    with torch.no_grad():
-        first.bias.fill_(-100.0)
-    dead = {r.place: r for r in signal_flow(nn.Sequential(first, nn.ReLU(), last), x)}
-    assert (dead["2"].value, dead["2"].note) == (0.0, "zeros")

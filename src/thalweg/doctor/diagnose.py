@@ -11,10 +11,19 @@ from thalweg.rules.outcome import learned, lost, removed
 # Upstream first: what comes earlier explains what comes later.
 ORDER: tuple[Cause, ...] = (
     *("loss_head_mismatch", "parameters_not_trained", "init_constant", "gradient_accumulated", "train_eval_mode"),
-    *("split_leak", "split_shift", "input_scale", "target_scale", "unshuffled", "no_nonlinearity", "init_scale"),
+    *(
+        "label_corruption",
+        "split_leak",
+        "split_shift",
+        "input_scale",
+        "target_scale",
+        "unshuffled",
+        "no_nonlinearity",
+        "init_scale",
+    ),
     *("exploding", "vanishing", "saturation", "lr_too_high", "lr_too_low", "non_finite", "dead_units"),
     *("optimizer_unsuitable", "batchnorm_small_batch", "dropout_excess", "class_imbalance", "too_few_epochs"),
-    *("label_corruption", "overfitting", "underfitting"),
+    *("overfitting", "underfitting"),
 )
 FITTED = 0.5  # of the learnable loss
 STANDINGS: tuple[Standing, ...] = ("proven", "verified", "suspicion")
@@ -54,7 +63,7 @@ def merge(findings: Sequence[Finding]) -> list[Finding]:
 
     The same rule at the same place keeps its strongest finding. Numbers lost because of the rate are one fault, told by
     the rule that names the operation, with the evidence about the rate; so are units that a high rate killed. Broken
-    labels and underfitting are what is suspected when nothing explains the loss; an alarm explains it.
+    labels and underfitting are suspected when nothing explains the loss: an alarm does, and labels explain the fit.
     """
     kept: dict[tuple[str, str], Finding] = {}
     for finding in sorted(findings, key=urgency):
@@ -68,8 +77,10 @@ def merge(findings: Sequence[Finding]) -> list[Finding]:
         kept[lost_numbers.code, lost_numbers.place] = merged
     if rate and not lost_numbers:
         absorb(kept, rate)
-    explained = any(f.counts and f.cause not in LAST for f in kept.values())
-    return [f for f in kept.values() if not (explained and f.standing == "suspicion" and f.cause in LAST)]
+    if any(f.counts and f.cause not in LAST for f in kept.values()):
+        return [f for f in kept.values() if f.standing != "suspicion" or f.cause not in LAST]
+    unlearnable = any(f.code == "LR03" for f in kept.values())
+    return [f for f in kept.values() if not (unlearnable and f.code == "GEN02")]
 
 
 def absorb(kept: dict[tuple[str, str], Finding], rate: Finding) -> None:

@@ -20,7 +20,7 @@ from thalweg.readings import Reading, Readings
 from thalweg.rules.arch.arch01_linear_stack import is_affine, pairs
 from thalweg.rules.data.data01_input_scale import odd_scales
 from thalweg.rules.data.data02_target_scale import odd_target
-from thalweg.rules.fit.fit01_overfit import FITTED, vanishes
+from thalweg.rules.fit.fit01_overfit import FITTED, FLAT, vanishes
 from thalweg.rules.loss.loss01_initial_loss import far_above
 from thalweg.train.clone import clone
 
@@ -95,9 +95,9 @@ def try_remedies(bench: Bench, readings: Readings, head: Head, *, optimizer: Opt
 
 
 def stuck(readings: Readings) -> bool:
-    """Whether a few rows were not learned and hardly any difference between rows reaches the last layer."""
-    share = readings.value("overfit.share")
-    return share is not None and share < FITTED and vanishes(readings)
+    """Whether a few rows were not learned yet, and hardly any difference between rows reaches the last layer."""
+    share, trend = readings.value("overfit.share"), readings.value("overfit.trend")
+    return share is not None and trend is not None and share < FITTED and trend > FLAT and vanishes(readings)
 
 
 def changed_variant(name: str, bench: Bench, plain: Variant, readings: Readings, head: Head) -> Variant | None:

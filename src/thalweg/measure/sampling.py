@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from math import ceil, inf
 
-FIRST = 10  # steps 0..10 are watched, because the beginning decides much; then 20, 40, 80, ...
+UNKNOWN = 10  # steps until the next watched one while the time of a plain step is not known
 
 
 class SampleSchedule:
-    """Chooses the steps to watch: 0 to 10, 20, 40, 80, ..., and in between every k-th.
+    """Chooses the steps to watch: 0 and the powers of two, because the beginning decides much, and then every k-th.
 
     k follows from measured cost: with the extra time e of a watched step, the time t of a plain one and the share s,
     the next step n is watched as soon as all extra time, its own included, is at most s · n · t. The early steps are
@@ -24,8 +24,8 @@ class SampleSchedule:
     ...     if schedule.due(step):
     ...         with schedule.watching(step):
     ...             time.sleep(0.001)
-    >>> schedule.count  # 0 to 10, 20, 40, 80: what comes between is too dear here
-    14
+    >>> schedule.count  # 0, 1, 2, 4, 8, 16, 32, 64: what comes between is too dear here
+    8
     """
 
     def __init__(self, share: float = 0.01, *, clock: Callable[[], float] = time.perf_counter) -> None:
@@ -40,8 +40,7 @@ class SampleSchedule:
         """Whether the step with this number (steps done before it) is to be watched."""
         if self.share <= 0:
             return False
-        doubled = step / FIRST
-        return step <= FIRST or step >= self._affordable or (doubled.is_integer() and int(doubled).bit_count() == 1)
+        return step >= self._affordable or step.bit_count() <= 1
 
     @contextmanager
     def watching(self, step: int) -> Iterator[None]:
@@ -54,7 +53,7 @@ class SampleSchedule:
         self._left = (step, ended)
         self.watched += ended - started
         self.count += 1
-        self._affordable = step + FIRST  # until the plain steps between two watched ones were timed
+        self._affordable = step + UNKNOWN  # until the plain steps between two watched ones were timed
         if self.plain < inf:
             spent = max(0.0, self.watched - self.count * self.plain)
             self._affordable = max(step + 1, ceil(spent * (1 + 1 / self.count) / (self.share * self.plain)))

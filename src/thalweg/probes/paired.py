@@ -74,7 +74,7 @@ def compare(
     steps: int = 300,
     batch: int = 32,
     held: float = 0.0,
-    seconds: float = 6.0,
+    seconds: float = 5.0,
     seed: int = 0,
 ) -> list[Reading]:
     """What a remedy changes in a short training, over several seeds of order and noise.

@@ -32,6 +32,14 @@ def test_a_lost_layer_is_an_error_with_its_step():
     assert found.evidence[0].value == "128 / 128 units"
 
 
+def test_several_layers_are_one_finding():
+    readings = Readings([*dead(1.0), *dead(1.0, place="3"), *dead(0.4, place="5"), *dead(0.2, place="7")])
+    lost, partly = rule.judge(readings)
+    assert lost.title == "All units in 1 and 1 other layer are dead"
+    assert partly.title == "40 % of the units in 5 are dead; 1 more with at least 10 %"
+    assert len(lost.evidence) == 2
+
+
 def test_a_lost_part_of_a_network_that_learned_is_a_note():
     (found,) = rule.judge(dead(0.38))
     assert (found.severity, found.standing) == ("note", "proven")
@@ -39,8 +47,8 @@ def test_a_lost_part_of_a_network_that_learned_is_a_note():
     assert "38 % of the units" in found.title
 
 
-def test_a_lost_part_of_a_network_that_did_not_learn_is_a_suspicion():
-    (found,) = rule.judge(dead(0.38, train_loss=2.2))
+def test_half_of_a_layer_of_a_network_that_did_not_learn_is_a_suspicion():
+    (found,) = rule.judge(dead(0.6, train_loss=2.2))
     assert (found.severity, found.standing) == ("warning", "suspicion")
 
 

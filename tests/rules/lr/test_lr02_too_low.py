@@ -35,6 +35,11 @@ def test_a_low_rate_is_told_after_a_training_that_got_nowhere():
     assert found.remedies[0].changes == {"optimizer.lr": 0.01}
 
 
+def test_a_low_rate_is_told_after_a_training_shorter_than_the_race():
+    assert lr02_too_low.judge(trained(raced(1e-3, own=2.3, excess=(1.9, 2.1), best=1.0), 2.1, step=40))[0].counts
+    assert lr02_too_low.judge(trained(raced(2.9e-3, own=2.3, excess=(1.9, 2.1), best=1.0), 2.1, step=40)) == []
+
+
 def test_a_low_rate_is_told_before_a_training_that_is_too_short_for_it():
     assert lr02_too_low.judge(raced(1e-5, own=2.3, excess=(1.9, 2.1), plan_steps=5000))[0].counts
     assert lr02_too_low.judge(raced(1e-5, own=2.3, excess=(1.9, 2.1), plan_steps=50_000)) == []

@@ -15,8 +15,8 @@ lost. A layer that has lost all its units passes nothing on, and nothing below i
 
 ## Known limits
 Zeros as such mean nothing: a healthy ReLU is 0 for most rows. A lost layer is an error. A lost part of a layer is a
-warning only while the network has not learned its training rows, and even then a suspicion, because wide networks spare
-many units; otherwise it is a note. Activations inside of compiled code are not seen.
+note, because wide networks spare many units; half of a layer is a suspicion while the network has not learned its
+training rows. Activations inside of compiled code are not seen.
 
 ## Remedies
 - A lower rate or a clipped gradient keeps biases from being thrown far below zero (changes training).
@@ -36,7 +36,9 @@ NEEDS = ("units.dead",)
 
 ENOUGH = 1000  # distinct rows
 SHARE = 0.1  # of a layer's units
+MOST_LAYERS = 5  # whose counts are shown
 MOST = 0.8  # of the units that are dead at the end
+HALF = 0.5  # of a layer's units
 LEARNED = 0.5  # of the learnable loss of the training rows
 
 
@@ -44,9 +46,9 @@ def judge(readings: Readings) -> list[Finding]:
     last = [readings.last("units.dead", place) for place in readings.places("units.dead")]
     rows = readings.value("data.train_rows")
     enough = ENOUGH if rows is None else min(ENOUGH, rows)
-    return [
-        finding(r, readings) for r in last if r and (r.count or 0) >= enough and r.value >= SHARE and lasts(r, readings)
-    ]
+    dead = [r for r in last if r and (r.count or 0) >= enough and r.value >= SHARE and lasts(r, readings)]
+    lost, partly = [r for r in dead if r.value == 1], [r for r in dead if r.value < 1]
+    return [finding(group, readings) for group in (lost, partly) if group]
 
 
 def lasts(dead: Reading, readings: Readings) -> bool:
@@ -71,43 +73,33 @@ def standing_of(dead: Reading, readings: Readings) -> tuple[Severity, Standing]:
         return "error", "proven"
     reached = readings.value("fit.train_loss")
     share = None if reached is None else removed(readings, reached)
-    return ("warning", "suspicion") if share is not None and share < LEARNED else ("note", "proven")
+    harmed = dead.value >= HALF and share is not None and share < LEARNED
+    return ("warning", "suspicion") if harmed else ("note", "proven")
 
 
-def finding(dead: Reading, readings: Readings) -> Finding:
-    severity, standing = standing_of(dead, readings)
-    step, alive = since(dead, readings), readings.last("units.alive", dead.place)
-    course = readings.of("activation.dead", dead.place)
-    died = "died" if step else "are dead"
-    when = f" at step {step:,}" if step else ""
-    percent = f"{100 * dead.value:.0f} %"
-    found = [Evidence(f"inactive on all of {dead.count:,} rows", percent, f"{100 * SHARE:.0f} %")]
-    if alive is not None and alive.count:
-        found = [
-            Evidence(
-                f"inactive on all of {dead.count:,} rows",
-                f"{alive.count - alive.value:.0f} / {alive.count} units",
-                f"{100 * SHARE:.0f} %",
-            )
-        ]
-    if len(course) > 1:
-        found.append(
-            Evidence(
-                "dead on a batch, first and last", f"{100 * course[0].value:.0f} % → {100 * course[-1].value:.0f} %"
-            )
-        )
+def finding(dead: list[Reading], readings: Readings) -> Finding:
+    """One finding for layers that are lost, or for layers that lost a part; it is placed at the worst one."""
+    worst = max(dead, key=lambda r: r.value)
+    severity, standing = standing_of(worst, readings)
+    steps = [since(r, readings) for r in dead]
+    step = min((s for s in steps if s is not None), default=None)
+    whole = worst.value == 1
+    share = "All" if whole else f"{100 * worst.value:.0f} % of the"
+    others = f" and {len(dead) - 1} other layer{'s' * (len(dead) > 2)}" if len(dead) > 1 and whole else ""
+    when = f" died at step {step:,}" if step else " are dead"
+    more = f"; {len(dead) - 1} more with at least {100 * SHARE:.0f} %" if len(dead) > 1 and not whole else ""
     return Finding(
         code=CODE,
-        title=f"{'All' if dead.value == 1 else percent + ' of the'} units in {dead.place} {died}{when}",
+        title=f"{share} units in {worst.place}{others}{when}{more}",
         severity=severity,
         standing=standing,
         cause="dead_units",
         why="A ReLU that is negative for every row has a slope of exactly zero, so that no gradient brings it back."
-        + (" Nothing passes this layer, and nothing below it is trained." if dead.value == 1 else ""),
-        place=dead.place,
+        + (" Nothing passes this layer, and nothing below it is trained." if whole else ""),
+        place=worst.place,
         step=step or 0,
-        evidence=tuple(found),
-        excluded=(Excluded("a rare feature", f"inactive on {dead.count:,} rows, not on one batch"),),
+        evidence=tuple(line for reading in dead[:MOST_LAYERS] for line in lines(reading, readings)),
+        excluded=(Excluded("a rare feature", f"inactive on {worst.count:,} rows, not on one batch"),),
         remedies=(
             Remedy(
                 "Clip the gradient's norm at 1, so that no step throws biases far below zero.",
@@ -117,3 +109,16 @@ def finding(dead: Reading, readings: Readings) -> Finding:
             Remedy("Use a leaky ReLU, GELU or SiLU here, or normalize before the activation.", "manual"),
         ),
     )
+
+
+def lines(dead: Reading, readings: Readings) -> list[Evidence]:
+    """What was counted in one layer."""
+    alive, course = readings.last("units.alive", dead.place), readings.of("activation.dead", dead.place)
+    count = f"{100 * dead.value:.0f} %"
+    if alive is not None and alive.count:
+        count = f"{alive.count - alive.value:.0f} / {alive.count} units"
+    found = [Evidence(f"{dead.place}: inactive on all of {dead.count:,} rows", count, f"{100 * SHARE:.0f} %")]
+    if len(course) > 1:
+        change = f"{100 * course[0].value:.0f} % → {100 * course[-1].value:.0f} %"
+        found.append(Evidence(f"{dead.place}: dead on a batch, first and last", change))
+    return found

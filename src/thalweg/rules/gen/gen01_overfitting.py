@@ -16,9 +16,10 @@ From there on the network learns what is particular to its training rows, and an
 
 ## Known limits
 It is a warning when the weights that were kept are harmed: the measure on the validation rows fell by more than chance
-and a twentieth, or there is no such measure and a tenth of what was learned is lost. Otherwise, and where the best epoch
-was kept, it is a note. A rise of less than three epochs is not told. A network that learned nothing but noise from the first epoch on has no best to rise from; the distance between
-`fit.train_loss` and `fit.validation_loss` is in the report.
+and a twentieth, or there is no such measure and a tenth of what was learned is lost. Otherwise, and where the best
+epoch was kept, it is a note. A rise of less than three epochs is not told. A network that learned nothing but noise
+from the first epoch on has no best to rise from; the distance between `fit.train_loss` and `fit.validation_loss` is in
+the report.
 
 ## Remedies
 - Keep the best epoch (`keep="best"`), or train shorter (safe).

@@ -42,13 +42,12 @@ def judge(readings: Readings) -> list[Finding]:
     found = raced(readings)
     if found is None or not found.too_low or lost(readings):
         return []
-    rate, reached, steps = found.rate.value, readings.last("fit.train_loss"), readings.value("plan.steps")
+    rate, reached = found.rate.value, readings.last("fit.train_loss")
+    steps = readings.value("plan.steps") if reached is None else reached.step
     worth = None if steps is None else steps * found.plan / rate
-    if reached is None:
-        harmed = worth is not None and worth < FEW_STEPS
-    else:
-        harmed = bottom(reached) > (found.best.high or found.best.value) and (reached.step or 0) >= found.steps
-    if not harmed:
+    short_way = worth is not None and worth < FEW_STEPS
+    behind = reached is not None and bottom(reached) > (found.best.high or found.best.value)
+    if not (short_way if reached is None else behind and (short_way or (steps or 0) >= found.steps)):
         return []
     way = () if worth is None else (Evidence("the whole training, in steps at the best rate", number(worth)),)
     return [
