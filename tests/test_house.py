@@ -73,9 +73,8 @@ def test_floors_import_only_downward(name: str, file: Path) -> None:
 @pytest.mark.parametrize("name", WITHOUT_TORCH)
 def test_reading_needs_no_torch(name: str) -> None:
     folder = SOURCE / name
-    names = [name] if not folder.is_dir() else [
-        ".".join(file.relative_to(SOURCE).with_suffix("").parts).removesuffix(".__init__") for file in folder.rglob("*.py")
-    ]  # fmt: skip
+    files = folder.rglob("*.py") if folder.is_dir() else [SOURCE / f"{name}.py"]
+    names = [".".join(file.relative_to(SOURCE).with_suffix("").parts).removesuffix(".__init__") for file in files]
     code = "import sys\n" + "".join(f"import thalweg.{module}\n" for module in names)
     code += "assert 'torch' not in sys.modules, 'torch was imported'"
     subprocess.run([sys.executable, "-c", code], check=True)

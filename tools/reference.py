@@ -22,8 +22,8 @@ def rules_page() -> str:
     index = "\n".join(f"| [{r.code}](#{anchor(r.page)}) | {r.name} |" for r in found)
     pages = "\n\n".join(re.sub(r"^(#+) ", r"#\1 ", r.page, flags=re.MULTILINE) for r in found)
     return (
-        "# Rules\n\nOne file, one rule: `src/thalweg/rules/<family>/<code>_<name>.py`. `thalweg explain CODE` prints the "
-        f"same page.\n\n| code | rule |\n|---|---|\n{index}\n\n{pages}\n"
+        "# Rules\n\nOne file, one rule: `src/thalweg/rules/<family>/<code>_<name>.py`. `thalweg explain CODE` prints "
+        f"the same page.\n\n| code | rule |\n|---|---|\n{index}\n\n{pages}\n"
     )
 
 
@@ -38,11 +38,7 @@ def parts_page() -> str:
     sections = [
         ("Optimizers", "`tw.optimizers`", [getattr(optimizers, name) for name in optimizers.__all__]),
         ("Schedules", "`tw.schedules`", [getattr(schedules, name) for name in schedules.__all__]),
-        (
-            "Preprocessing",
-            "inside the model",
-            [standardize.Standardize, standardize.TargetScale, table.TablePreprocessing],
-        ),
+        ("Preprocessing", "inside the model", [Standardize, TargetScale, TablePreprocessing]),
         ("Metrics", "each epoch, by name", [metrics.metric]),
         ("Measures", "on the sealed rows", [measures.measure, threshold.choose_threshold]),
     ]

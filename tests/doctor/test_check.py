@@ -257,6 +257,28 @@ def test_what_cannot_be_trained_is_said(network, loss, error, words):
         examine(network, loss, X, LABELS)
 
 
+def test_a_loss_that_refuses_what_it_never_gets_is_left_in_peace():
+    def picky(output, target):
+        assert bool((output > 0).all())
+        return F.nll_loss(output.log(), target)
+
+    torch.manual_seed(0)
+    assert found(examine(mlp(5, nn.Softmax(1)), picky, X, LABELS)) == []
+
+
+def test_a_loss_on_decisions_reaches_nothing():
+    class Decides(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body = mlp()
+
+        def forward(self, x):
+            return self.body(x).argmax(1)
+
+    result = examine(Decides(), lambda o, t: (o != t).float().mean(), X, LABELS)
+    assert found(result) == [("GRAD01", "parameters_not_trained")]
+
+
 def test_a_loss_that_is_nan_is_a_finding():
     result = examine(mlp(), lambda o, t: F.cross_entropy(o, t) * float("nan"), X, LABELS)
     assert found(result) == [("LOSS01", "non_finite")]

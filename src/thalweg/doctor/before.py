@@ -65,7 +65,7 @@ def measure(bench: Bench, *, batch_size: int) -> tuple[list[Reading], Head]:
         *describe_foreign(bench.network, few_inputs),
         *linear_stacks(bench.network, few_inputs),
     ]
-    if isinstance(output, Tensor) and len(output) == len(bench.target):
+    if isinstance(output, Tensor) and output.is_floating_point() and len(output) == len(bench.target):
         readings += describe_head(output, head, bench)
         sheet = sheet_of(bench.loss, output, bench.target, head, bench.num_classes)
         readings += examine(sheet, torch.Generator().manual_seed(bench.seed)) if sheet else []

@@ -1,7 +1,8 @@
 """A loss as a function of the outputs: the best it can reach, what a constant answer reaches, what it rewards.
 
 A loss of the user's own is a black box, so that everything is found by calling it: on the network's outputs for a few
-rows, on constant outputs, on the right answers, on wrong ones.
+rows, on constant outputs, on the right answers, on wrong ones. It may refuse outputs that it would never get, in any way
+it likes; what it refuses is left out.
 """
 
 import math
@@ -43,7 +44,7 @@ class Sheet:
         try:
             with torch.no_grad():
                 return float(self.loss(output, self.target))
-        except (RuntimeError, ValueError, IndexError):  # a loss refuses outputs outside its domain
+        except Exception:  # a loss refuses outputs outside its domain
             return math.nan
 
 
@@ -100,7 +101,7 @@ def lowest(sheet: Sheet, head: Head, starts: list[Tensor]) -> float:
 
         try:
             optimizer.step(closure)  # type: ignore[no-untyped-call]
-        except (RuntimeError, ValueError, IndexError):  # outside the loss's domain: the other starts decide
+        except Exception:  # outside the loss's domain: the other starts decide
             continue
     return best
 
@@ -129,7 +130,7 @@ def bottomless(sheet: Sheet) -> bool:
     try:
         value = sheet.loss(sheet.head.outputs(free), sheet.target).reshape(())
         (gradient,) = torch.autograd.grad(value, free)
-    except (RuntimeError, ValueError, IndexError):
+    except Exception:
         return False
     size = float(sheet.target.abs().max()) if sheet.target.is_floating_point() else 1.0
     direction = -max(size, 1.0) * gradient / gradient.abs().max().clamp_min(1e-30)
@@ -199,7 +200,7 @@ def gradient_at(sheet: Sheet, output: Tensor) -> Tensor | None:
     try:
         value = sheet.loss(probe, sheet.target).reshape(())
         (gradient,) = torch.autograd.grad(value, probe)
-    except (RuntimeError, ValueError, IndexError):
+    except Exception:
         return None
     return gradient if math.isfinite(float(value.detach())) else None
 

@@ -55,12 +55,13 @@ def distinct_rows(inputs: Inputs, target: Tensor, count: int) -> Tensor:
     by_class: dict[int, list[int]] = {}
     flat = target.reshape(len(target), -1)[:, 0]
     labeled = not target.is_floating_point() or bool(((target == 0) | (target == 1)).all())
-    classes = flat.long() if labeled else torch.zeros(len(target), dtype=torch.long)
+    classes = flat.long().tolist() if labeled else [0] * len(target)
+    values = [v.detach().cpu().reshape(len(v), -1).contiguous().view(torch.uint8).numpy() for v in tensors_of(inputs)]
     for row in range(num_rows(inputs)):
-        key = b"".join(value[row].cpu().contiguous().numpy().tobytes() for value in tensors_of(inputs))
+        key = b"".join(value[row].tobytes() for value in values)
         if key not in seen:
             seen.add(key)
-            by_class.setdefault(int(classes[row]), []).append(row)
+            by_class.setdefault(classes[row], []).append(row)
     queues = list(by_class.values())
     longest = max(map(len, queues))
     turns = [queue[turn] for turn in range(longest) for queue in queues if turn < len(queue)]
