@@ -1,6 +1,6 @@
 """Benign or malignant: a table of 30 measurements that scikit-learn ships, a binary task on one logit.
 
-    thalweg train examples/breast_cancer.py
+thalweg train examples/breast_cancer.py
 """
 
 from sklearn.datasets import load_breast_cancer

@@ -1,6 +1,6 @@
 """Disease progression in a year, from 10 measurements: a small regression on data that scikit-learn ships.
 
-    thalweg train examples/diabetes.py
+thalweg train examples/diabetes.py
 """
 
 from sklearn.datasets import load_diabetes

@@ -1,6 +1,6 @@
 """Handwritten digits: 1,797 images of 8 x 8 pixels that scikit-learn ships, and a small convolutional network.
 
-    thalweg train examples/digits.py
+thalweg train examples/digits.py
 """
 
 from sklearn.datasets import load_digits

@@ -105,6 +105,19 @@ class Finding:
         """Whether it is an alarm: an error or a warning that is more than a suspicion."""
         return self.severity != "note" and self.standing != "suspicion"
 
+    def __str__(self) -> str:
+        """The finding as plain text, in the manner of rustc; the terminal draws the same in color."""
+        kind = "suspicion" if self.standing == "suspicion" else self.severity
+        when = "before the first step" if self.step is None else f"since step {self.step:,}"
+        lines = [f"{kind}[{self.code}]: {self.title}", f"  --> {self.place or 'whole training'}, {when}"]
+        wide = max((len(e.what) for e in self.evidence), default=0)
+        for e in self.evidence:
+            lines.append(f"   | {e.what:{wide}}  {e.value}" + (f"  (limit {e.limit})" if e.limit else ""))
+        lines.append(f"   = why: {self.why}")
+        lines += [f"   = fix ({remedy.safety}): {remedy.text}" for remedy in self.remedies]
+        lines += [f"   = excluded: {rival.cause}: {rival.test}" for rival in self.excluded]
+        return "\n".join(lines)
+
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 

@@ -65,10 +65,11 @@ def measure(bench: Bench, *, batch_size: int) -> tuple[list[Reading], Head]:
         *describe_foreign(bench.network, few_inputs),
         *linear_stacks(bench.network, few_inputs),
     ]
-    if isinstance(output, Tensor) and output.is_floating_point() and len(output) == len(bench.target):
+    sheet = sheet_of(bench.loss, output, bench.target, head, bench.num_classes)
+    if sheet is not None:
+        assert isinstance(output, Tensor)
         readings += describe_head(output, head, bench)
-        sheet = sheet_of(bench.loss, output, bench.target, head, bench.num_classes)
-        readings += examine(sheet, torch.Generator().manual_seed(bench.seed)) if sheet else []
+        readings += examine(sheet, torch.Generator().manual_seed(bench.seed))
     return readings, head
 
 

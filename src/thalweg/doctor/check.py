@@ -45,6 +45,11 @@ class Check:
     facts: tuple[str, ...]
     seconds: float
 
+    def __str__(self) -> str:
+        alarms = sum(f.counts for f in self.findings)
+        head = f"check: {len(self.passed)} passed, {alarms} alarms, {self.seconds:.1f} s"
+        return "\n".join([head, *(f"  {fact}" for fact in self.facts), *map(str, self.findings)])
+
 
 def check(
     network: nn.Module,

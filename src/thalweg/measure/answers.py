@@ -1,8 +1,8 @@
 """A loss as a function of the outputs: the best it can reach, what a constant answer reaches, what it rewards.
 
 A loss of the user's own is a black box, so that everything is found by calling it: on the network's outputs for a few
-rows, on constant outputs, on the right answers, on wrong ones. It may refuse outputs that it would never get, in any way
-it likes; what it refuses is left out.
+rows, on constant outputs, on the right answers, on wrong ones. It may refuse outputs that it would never get, with any
+error; what it refuses is left out.
 """
 
 import math
@@ -48,8 +48,13 @@ class Sheet:
             return math.nan
 
 
-def sheet_of(loss: Loss, output: Tensor, target: Tensor, head: Head, num_classes: int | None) -> Sheet | None:
-    """The first rows, as many as can be examined; None where already two rows are too large."""
+def sheet_of(loss: Loss, output: object, target: Tensor, head: Head, num_classes: int | None) -> Sheet | None:
+    """The first rows, as many as can be examined.
+
+    None where there is no tensor of floats with a row per target, or already two rows are too large.
+    """
+    if not isinstance(output, Tensor) or not output.is_floating_point() or len(output) != len(target):
+        return None
     rows = min(len(output), MAX_ROWS, MAX_NUMBERS // max(1, output[0].numel()))
     return Sheet(loss, output[:rows].detach(), target[:rows], head, num_classes) if rows >= 2 else None
 

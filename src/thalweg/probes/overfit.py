@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from thalweg.data.rows import Inputs, call, num_rows, take, tensors_of
-from thalweg.measure.answers import Sheet, constant_starts, lowest, starts_of
+from thalweg.measure.answers import constant_starts, lowest, sheet_of, starts_of
 from thalweg.measure.head import head_of
 from thalweg.measure.untouched import untouched
 from thalweg.parts.optimizers import Adam
@@ -143,9 +143,9 @@ def room_of(
     """The loss of the best constant answer and the lowest one the head allows; None where they leave no room."""
     with untouched(network):
         output = call(network, inputs)
-    if not isinstance(output, Tensor):
+    sheet = sheet_of(loss, output, target, head_of(output), num_classes) if isinstance(output, Tensor) else None
+    if sheet is None:
         return None
-    sheet = Sheet(loss, output.detach(), target, head_of(output), num_classes)
     constant = lowest(sheet, sheet.head, constant_starts(sheet, sheet.head))
     floor = lowest(sheet, sheet.head, starts_of(sheet, sheet.head))
     undecided = sheet.value(sheet.head.outputs(torch.zeros_like(sheet.output)))
