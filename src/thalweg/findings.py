@@ -111,8 +111,8 @@ class Finding:
         when = "before the first step" if self.step is None else f"since step {self.step:,}"
         lines = [f"{kind}[{self.code}]: {self.title}", f"  --> {self.place or 'whole training'}, {when}"]
         wide = max((len(e.what) for e in self.evidence), default=0)
-        for e in self.evidence:
-            lines.append(f"   | {e.what:{wide}}  {e.value}" + (f"  (limit {e.limit})" if e.limit else ""))
+        limits = [f"  (limit {e.limit})" if e.limit else "" for e in self.evidence]
+        lines += [f"   | {e.what:{wide}}  {e.value}{limit}" for e, limit in zip(self.evidence, limits, strict=True)]
         lines.append(f"   = why: {self.why}")
         lines += [f"   = fix ({remedy.safety}): {remedy.text}" for remedy in self.remedies]
         lines += [f"   = excluded: {rival.cause}: {rival.test}" for rival in self.excluded]

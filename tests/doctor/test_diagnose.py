@@ -91,6 +91,8 @@ def test_learning_with_a_fault():
         Reading("race.excess", 0.0, "0.01", low=0.0, high=0.0),
         Reading("race.loss", 2.3, "1e-05", low=2.2, high=2.4),
         Reading("race.excess", 2.2, "1e-05", low=2.1, high=2.3),
+        Reading("fit.train_loss", 1.7, step=40, low=1.68, high=1.72),
+        Reading("fit.validation_loss", 1.8, step=40, low=1.75, high=1.85),
     ]
     verdict = diagnose(healthy(*race)).verdict
     assert verdict == "Learning, with one fault: the learning rate 1e-05 is too low; 0.01 is best."

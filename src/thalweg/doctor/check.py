@@ -47,7 +47,7 @@ class Check:
 
     def __str__(self) -> str:
         alarms = sum(f.counts for f in self.findings)
-        head = f"check: {len(self.passed)} passed, {alarms} alarms, {self.seconds:.1f} s"
+        head = f"check: {len(self.passed)} passed, {alarms} alarm{'' if alarms == 1 else 's'}, {self.seconds:.1f} s"
         return "\n".join([head, *(f"  {fact}" for fact in self.facts), *map(str, self.findings)])
 
 

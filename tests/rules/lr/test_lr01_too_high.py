@@ -83,3 +83,10 @@ def test_without_a_race_a_risen_loss_is_a_suspicion():
     assert (found.standing, found.step) == ("suspicion", 30)
     assert not found.counts
     assert lr01_too_high.judge(curve(Readings([Reading("plan.rate", 0.5)]), [2.3, 9.0, 2.0, 1.0])) == []
+
+
+def test_a_training_that_learned_half_of_what_it_could_gets_a_note():
+    (found,) = lr01_too_high.judge(trained(raced(0.5, own=1.5), 1.2))
+    assert (found.severity, found.counts) == ("note", False)
+    (found,) = lr01_too_high.judge(trained(raced(0.5, own=1.5), 1.4))
+    assert (found.severity, found.counts) == ("warning", True)

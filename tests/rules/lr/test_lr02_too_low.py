@@ -57,3 +57,10 @@ def test_a_low_rate_is_told_before_a_training_that_is_too_short_for_it():
 )
 def test_a_low_rate_without_harm_is_not_reported(readings):
     assert lr02_too_low.judge(readings) == []
+
+
+def test_a_training_that_learned_half_of_what_it_could_gets_a_note():
+    (found,) = lr02_too_low.judge(trained(raced(1e-3, own=1.5), 1.2))
+    assert (found.severity, found.counts) == ("note", False)
+    (found,) = lr02_too_low.judge(trained(raced(1e-3, own=1.5), 1.4))
+    assert (found.severity, found.counts) == ("warning", True)

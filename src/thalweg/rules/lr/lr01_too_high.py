@@ -19,7 +19,8 @@ die, numbers overflow.
 ## Known limits
 The race runs at constant rates. With a warm-up a rate may hold that fails from the first step on, so that with a
 warm-up it is judged after the training only. A rate that is worse than the best and still trains is not reported, nor
-is a rate that the race itself chose. Where numbers stopped being finite, NUM01 reports.
+is a rate that the race itself chose. Where numbers stopped being finite, NUM01 reports. A
+training that has learned at least half of what the race shows to be learnable gets a note, not a warning.
 
 ## Remedies
 - The rate of the race, or `lr="auto"` (changes training).
@@ -31,7 +32,7 @@ Lecture row L36: the loss rises or turns NaN where the rate is too high.
 
 from thalweg.findings import Evidence, Excluded, Finding, Remedy
 from thalweg.readings import Readings
-from thalweg.rules.lr.race import Raced, raced, short
+from thalweg.rules.lr.race import Raced, raced, severity_of, short
 from thalweg.rules.outcome import bottom, constant_loss, evidence, lost, rise_step
 from thalweg.rules.trial import number
 
@@ -63,7 +64,7 @@ def judge(readings: Readings) -> list[Finding]:
         Finding(
             code=CODE,
             title=f"The learning rate {number(found.plan)} is too high; {short(rate)} is best",
-            severity="warning",
+            severity=severity_of(found, reached, readings),
             standing="verified",
             cause="lr_too_high",
             why="Each step goes further than the slope holds, so that the loss does not fall.",

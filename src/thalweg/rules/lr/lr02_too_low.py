@@ -16,7 +16,8 @@ The loss falls so slowly that the training is over before it has learned what it
 ## Known limits
 A low rate that reaches its goal in the steps it is given is not reported; most tuned trainings have one below the best
 of a short race. Nor is a rate that the race itself chose. That steps and rate exchange one for one is an estimate,
-which is why it is used before the training only, and only at a factor that leaves no doubt.
+which is why it is used before the training only, and only at a factor that leaves no doubt. A
+training that has learned at least half of what the race shows to be learnable gets a note, not a warning.
 
 ## Remedies
 - The rate of the race, or `lr="auto"` (changes training).
@@ -27,7 +28,7 @@ Lecture row L36: the loss falls slowly where the rate is too low.
 
 from thalweg.findings import Evidence, Excluded, Finding, Remedy
 from thalweg.readings import Readings
-from thalweg.rules.lr.race import raced, short
+from thalweg.rules.lr.race import raced, severity_of, short
 from thalweg.rules.outcome import bottom, evidence, lost
 from thalweg.rules.trial import number
 
@@ -54,7 +55,7 @@ def judge(readings: Readings) -> list[Finding]:
         Finding(
             code=CODE,
             title=f"The learning rate {number(found.plan)} is too low; {short(rate)} is best",
-            severity="warning",
+            severity=severity_of(found, reached, readings),
             standing="verified",
             cause="lr_too_low",
             why="The steps are so short that the training ends before it gets anywhere.",

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from thalweg.findings import Evidence
+from thalweg.findings import Evidence, Severity
 from thalweg.readings import Reading, Readings
-from thalweg.rules.outcome import evidence
-from thalweg.rules.trial import number
+from thalweg.rules.outcome import evidence, removed
+from thalweg.rules.trial import HALF, number
 
 
 @dataclass(frozen=True)
@@ -75,6 +75,16 @@ def best_of(readings: Readings, losses: list[Reading]) -> Reading:
     return min(
         (r for r in losses if r.place in zero), key=lambda r: r.value, default=min(losses, key=lambda r: r.value)
     )
+
+
+def severity_of(found: Raced, reached: Reading | None, readings: Readings) -> Severity:
+    """A warning, unless the training has learned at least half of what the short race shows to be learnable.
+
+    A rate that is merely not the best is a note: the training reaches its goal, later.
+    """
+    share = None if reached is None else removed(readings, reached.value)
+    possible = removed(readings, found.best.value)
+    return "note" if share is not None and possible is not None and share >= HALF * possible else "warning"
 
 
 def short(value: float | None) -> str:
