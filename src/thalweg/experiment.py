@@ -106,7 +106,7 @@ class Experiment:
     def check(self, plan: Plan | None = None) -> Check:
         """Examines network, data, loss and start, on copies; returns the findings. Nothing of yours changes."""
         setup = self._set_up(plan or Plan())
-        return run_check(setup, self.data.train, self.data, self.loss, self.loss_name, setup.plan)
+        return run_check(setup, self.data, self.loss, self.loss_name)
 
     def train(self, plan: Plan | None = None, *, listeners: Sequence[Listener] | None = None) -> Run:
         """Trains by `plan` (by default the automatic recipe) and returns the run, also after Ctrl-C.

@@ -16,6 +16,7 @@ Auto = Literal["auto"]
 WORDS: dict[str, tuple[str, ...]] = {  # fields that take one of a few words
     "preprocessing": ("auto", "standardize", "none"),
     "target_scaling": ("auto", "standardize", "none"),
+    "memory_format": ("auto", "contiguous", "channels_last"),
     "keep": ("best", "last"),
 }
 
@@ -32,6 +33,7 @@ class Plan:
         preprocessing: `"standardize"` subtracts the mean and divides by the standard deviation of the training rows
             (L12), inside the model; `"none"` feeds the inputs as they are.
         target_scaling: the same for a regression target; predictions come back in the target's unit.
+        memory_format: layout of images in memory, as torch names it; `"auto"` times both.
         clip_norm: largest norm of the whole gradient; None does not clip.
         decay_all: whether weight decay also acts on biases, norms and embeddings; by default it does not (L29).
         selection: the measure on the validation rows that chooses the best epoch: `"loss"` or a metric's name.
@@ -54,6 +56,7 @@ class Plan:
     batch_size: int | Auto = "auto"
     preprocessing: str = "auto"
     target_scaling: str = "auto"
+    memory_format: str = "auto"
     clip_norm: float | None | Auto = "auto"
     decay_all: bool = False
     selection: str = "auto"
@@ -101,6 +104,7 @@ class Plan:
             "schedule": schedules.Constant(),
             "preprocessing": "none",
             "target_scaling": "none",
+            "memory_format": "contiguous",
             "clip_norm": None,
             "decay_all": True,
             "selection": "loss",

@@ -15,7 +15,7 @@ import torch
 import thalweg
 from thalweg.build import describe
 from thalweg.data.prepare import Prepared
-from thalweg.data.rows import AnyRows, head, spread
+from thalweg.data.rows import head, spread
 from thalweg.doctor.after import kept_weights, rise
 from thalweg.doctor.check import Check, check
 from thalweg.doctor.diagnose import diagnose
@@ -24,7 +24,6 @@ from thalweg.events import Decided, Event, FindingRaised, Listener, RunEnded, Ru
 from thalweg.findings import Finding
 from thalweg.measure.graph import layers
 from thalweg.parts.optimizers import Optimizer
-from thalweg.plan import Plan
 from thalweg.probes.rate_race import Race, race
 from thalweg.readings import Reading, Readings
 from thalweg.recipe import Decision
@@ -143,7 +142,7 @@ class Session:
         }
 
     def _check(self) -> None:
-        found = run_check(self.setup, self.prepared.train, self.prepared, self.loss, self.loss_name, self.plan)
+        found = run_check(self.setup, self.prepared, self.loss, self.loss_name)
         self.check = found
         self._stage("check", len(found.passed), found.facts, found.findings, found.seconds, list(found.readings))
         self.store.put({"check": stage_facts(found.passed, found.not_judged, found.facts, found.seconds)})
@@ -186,7 +185,7 @@ class Session:
             decay_all=plan.decay_all,
             seed=plan.seed,
             device=setup.device,
-            transform=setup.preprocessing,
+            transform=setup.transform,
             target_transform=setup.target_scaling,
         )
 
@@ -269,20 +268,21 @@ class Session:
         self._emit(RunEnded(self.folder.name, status, verdict, best_epoch, seconds))
 
 
-def run_check(
-    setup: Setup, rows: AnyRows, prepared: Prepared, loss: LossFunction, loss_name: str | None, plan: Plan
-) -> Check:
+def run_check(setup: Setup, prepared: Prepared, loss: LossFunction, loss_name: str | None) -> Check:
     """The check of what `setup` holds; nothing in it changes."""
+    plan = setup.plan
     assert isinstance(plan.batch_size, int)
     assert isinstance(plan.seed, int)
+    assert plan.optimizer != "auto"
     return check(
         setup.network,
         loss,
         loss_name=loss_name,
         task=prepared.task,
-        rows=rows,
-        transform=setup.preprocessing,
+        rows=prepared.train,
+        transform=setup.transform,
         target_transform=setup.target_scaling,
+        optimizer=None if plan.optimizer.lr == "auto" else plan.optimizer,
         seed=plan.seed,
         device=setup.device,
         probes=plan.probes,

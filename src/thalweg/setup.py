@@ -10,12 +10,13 @@ from torch import Tensor, nn
 from thalweg.build import ModelSource, build_network, spec_of, try_forward, try_loss
 from thalweg.data.feeder import Feeder
 from thalweg.data.prepare import Prepared
-from thalweg.data.rows import AnyRows, Rows, head
+from thalweg.data.rows import AnyRows, Inputs, Rows, head
 from thalweg.parts.metrics import Metric, metric
 from thalweg.parts.preprocessing.standardize import Standardize, TargetScale
 from thalweg.parts.preprocessing.table import TablePreprocessing
 from thalweg.plan import Plan
 from thalweg.recipe import Decision, resolve
+from thalweg.train.layout import channels_last, choose_layout, has_images, use_layout
 from thalweg.train.losses import LossFunction
 
 M = TypeVar("M", bound=nn.Module)
@@ -34,6 +35,14 @@ class Setup:
     plan: Plan
     decisions: list[Decision]
 
+    @property
+    def transform(self) -> Callable[[Inputs], Inputs] | None:
+        """Raw inputs as the network takes them, in its layout; None where they are already."""
+        if self.plan.memory_format != "channels_last":
+            return self.preprocessing
+        preprocessing = self.preprocessing
+        return lambda inputs: channels_last(inputs if preprocessing is None else preprocessing(inputs))
+
     def feeder(self, rows: AnyRows, *, batch_size: int, seed: int, shuffle: bool = True) -> Feeder:
         """Batches of `rows` as the network takes them."""
         return Feeder(
@@ -42,7 +51,7 @@ class Setup:
             seed=seed,
             shuffle=shuffle,
             device=self.device,
-            transform=self.preprocessing,
+            transform=self.transform,
             target_transform=self.target_scaling,
         )
 
@@ -95,7 +104,23 @@ def set_up(
     lazy_seed = seed if isinstance(model, nn.Module) else int(own_seed)
     output = try_forward(network, Rows(inputs, target, first.ids, "train"), seed=lazy_seed)
     try_loss(loss, loss_name, output, target, prepared.task)
+    lay_out(setup, prepared.train, loss)
     return setup
+
+
+def lay_out(setup: Setup, rows: AnyRows, loss: LossFunction) -> None:
+    """Decides the layout of images, and brings the network into it."""
+    plan = setup.plan
+    assert isinstance(plan.batch_size, int)
+    if plan.memory_format == "auto":
+        inputs, target = next(iter(setup.held_out(head(rows, plan.batch_size), 2).epoch(0)))
+        layout = "contiguous"
+        if has_images(setup.network, inputs):
+            layout, reason = choose_layout(setup.network, loss, inputs, target)
+            setup.decisions.append(Decision("memory_format", layout, reason))
+        setup.plan = plan.replace(memory_format=layout)
+    if setup.plan.memory_format == "channels_last":
+        use_layout(setup.network, torch.channels_last)
 
 
 def fit_table(prepared: Prepared) -> TablePreprocessing:

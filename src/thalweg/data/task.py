@@ -156,7 +156,8 @@ def class_column(target: "Target", loss_name: str, task: str | None) -> "Target"
         one_hot = "One-hot rows become labels by y.argmax(1). " if target.ndim == 2 else ""
         raise DataError(
             f"The loss {loss_name!r} takes one label per row, a target of shape [N]; received {list(target.shape)}. "
-            f"{one_hot}For several labels per row pass a loss of your own, such as torch.nn.BCEWithLogitsLoss()."
+            f"{one_hot}For several labels per row pass a loss of your own, such as "
+            "lambda output, target: F.binary_cross_entropy_with_logits(output, target)."
         )
     if not isinstance(target, torch.Tensor) or not target.is_floating_point():
         return target
