@@ -30,7 +30,7 @@ training that has learned at least half of what the race shows to be learnable g
 Lecture row L36: the loss rises or turns NaN where the rate is too high.
 """
 
-from thalweg.findings import Evidence, Excluded, Finding, Remedy
+from thalweg.findings import Evidence, Finding, Remedy
 from thalweg.readings import Readings
 from thalweg.rules.lr.race import Raced, raced, severity_of, short
 from thalweg.rules.outcome import bottom, constant_loss, evidence, lost, rise_step
@@ -74,13 +74,9 @@ def judge(readings: Readings) -> list[Finding]:
                 *evidence("training loss at the end", reached, "below the best of the race"),
                 *((Evidence("training loss above its start", f"from step {step:,} on"),) if step is not None else ()),
             ),
-            excluded=(Excluded("data, loss or network", f"the same network learns at {short(rate)}"),),
+            excluded=(found.excluded,),
             remedies=(
-                Remedy(
-                    f"Train at {short(rate)}, or leave the rate to the race.",
-                    "changes training",
-                    {"optimizer.lr": float(f"{rate:.2g}")},
-                ),
+                found.remedy,
                 Remedy("Clip the gradient's norm at 1.", "changes training", {"clip_norm": 1.0}),
             ),
         )

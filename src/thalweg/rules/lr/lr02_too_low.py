@@ -26,7 +26,7 @@ training that has learned at least half of what the race shows to be learnable g
 Lecture row L36: the loss falls slowly where the rate is too low.
 """
 
-from thalweg.findings import Evidence, Excluded, Finding, Remedy
+from thalweg.findings import Evidence, Finding
 from thalweg.readings import Readings
 from thalweg.rules.lr.race import raced, severity_of, short
 from thalweg.rules.outcome import bottom, evidence, lost
@@ -64,13 +64,7 @@ def judge(readings: Readings) -> list[Finding]:
                 *way,
                 *evidence("training loss at the end", reached, "below the best of the race"),
             ),
-            excluded=(Excluded("data, loss or network", f"the same network learns at {short(rate)}"),),
-            remedies=(
-                Remedy(
-                    f"Train at {short(rate)}, or leave the rate to the race.",
-                    "changes training",
-                    {"optimizer.lr": float(f"{rate:.2g}")},
-                ),
-            ),
+            excluded=(found.excluded,),
+            remedies=(found.remedy,),
         )
     ]

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from thalweg.findings import Evidence, Severity
+from thalweg.findings import Evidence, Excluded, Remedy, Severity
 from thalweg.readings import Reading, Readings
 from thalweg.rules.outcome import evidence, removed
 from thalweg.rules.trial import HALF, number
@@ -44,6 +44,16 @@ class Raced:
     @property
     def range(self) -> str:
         return f"{short(self.rate.value)} ({short(self.rate.low)} to {short(self.rate.high)})"
+
+    @property
+    def remedy(self) -> Remedy:
+        rate = self.rate.value
+        text = f"Train at {short(rate)}, or leave the rate to the race."
+        return Remedy(text, "changes training", {"optimizer.lr": float(f"{rate:.2g}")})
+
+    @property
+    def excluded(self) -> Excluded:
+        return Excluded("data, loss or network", f"the same network learns at {short(self.rate.value)}")
 
     def evidence(self) -> tuple[Evidence, ...]:
         rows = f"held-out loss after {self.steps} steps"
