@@ -295,6 +295,29 @@ def test_export_runs_without_thalweg(digits: Digits, runs: Path, tmp_path: Path)
         torch.testing.assert_close(program(x), run.model(x))
 
 
+class Two(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b, self.head = nn.Linear(32, 16), nn.Linear(32, 16), nn.Linear(16, 10)
+
+    def forward(self, a: Tensor, b: Tensor) -> Tensor:
+        return self.head(torch.relu(self.a(a) + self.b(b)))
+
+
+@pytest.mark.parametrize("form", ["tuple", "dict"])
+def test_several_inputs(form: str, digits: Digits, runs: Path, tmp_path: Path) -> None:
+    halves = digits[0][:, :32], digits[0][:, 32:]
+    inputs = halves if form == "tuple" else {"b": halves[1], "a": halves[0]}
+    experiment = tw.Experiment(Two, train=(inputs, digits[1]), loss="cross_entropy", directory=runs)
+    run = experiment.train(short(epochs=10), listeners=())
+    assert run.metrics["accuracy"] > 0.8
+    assert (run.predict(inputs) == experiment.open(run.name).predict(inputs)).all()
+    program = torch.export.load(run.export(tmp_path / "model.pt2")).module()
+    given = halves if form == "tuple" else (halves[1], halves[0])
+    with torch.no_grad():
+        torch.testing.assert_close(program(*given).argmax(1), torch.tensor(run.predict(inputs)))
+
+
 def test_a_run_opens_elsewhere(digits: Digits, runs: Path, tmp_path: Path) -> None:
     import shutil
 

@@ -181,20 +181,30 @@ def predict(run: "Run", x: Any, threshold: float | None) -> NDArray[Any]:
     return labels
 
 
+class Positional(nn.Module):
+    """A model of named inputs as one of positional ones, in the order of the names, as torch.export needs it."""
+
+    def __init__(self, model: nn.Module, names: tuple[str, ...]) -> None:
+        super().__init__()
+        self.model, self.names = model, names
+
+    def forward(self, *inputs: Tensor) -> Any:
+        return self.model(**dict(zip(self.names, inputs, strict=True)))
+
+
 def export(run: "Run", path: Path) -> Path:
-    """Writes the model as a torch.export program with a free number of rows."""
+    """Writes the model as a torch.export program with a free number of rows; a dict's entries become positional."""
     spec = InputSpec.from_json(run.store.get("inputs"))
     example = [
         torch.zeros(2, *shape, dtype=getattr(torch, dtype))
         for shape, dtype in zip(spec.shapes, spec.dtypes, strict=True)
     ]
     model = clone(run.model).cpu().eval()
-    rows = torch.export.Dim("rows", min=1)
-    named = dict(zip(spec.names, example, strict=True)) if spec.form == "dict" else {}
-    args = () if named else tuple(example)
-    dynamic = {"named": {name: {0: rows} for name in named}} if named else {"inputs": tuple({0: rows} for _ in args)}
+    if spec.form == "dict":
+        model = Positional(model, spec.names)
+    dynamic = {"inputs": tuple({0: torch.export.Dim("rows", min=1)} for _ in example)}
     try:
-        program = torch.export.export(model, args, named, dynamic_shapes=dynamic)
+        program = torch.export.export(model, tuple(example), dynamic_shapes=dynamic)
     except Exception as error:
         raise ModelError(
             f"torch.export could not trace {type(run.network).__name__} ({type(error).__name__}: {error}). "
