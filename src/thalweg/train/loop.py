@@ -79,6 +79,7 @@ class Training:
         self.step, self.seconds = 0, 0.0
         self.losses: list[Tensor] = []  # of the epoch under way
         self.best = Best()
+        self.best_saved = 0  # the step of the best weights on disk
         self.checked = 0  # losses of this epoch that were looked at
         self.located = False  # whether the first non-finite operation was looked for
         self.snapshot: tuple[int, dict[str, Tensor]] = (0, {})
@@ -279,9 +280,10 @@ class Training:
     def save(self) -> None:
         """Writes the state at this step boundary, and the best weights where they are new."""
         best = self.best
-        if best.weights:
+        if best.weights and best.step != self.best_saved:
             facts = {"epoch": best.epoch, "step": best.step, "value": best.value}
             save_checkpoint(self.job.folder, "best", best.weights, facts)
+            self.best_saved = best.step
         losses = {"losses": torch.stack(self.losses)} if self.losses else {}
         facts = {"step": self.step, "seconds": self.seconds, "best_step": best.step}
         save_checkpoint(self.job.folder, "last", self._state() | losses, facts)
@@ -297,3 +299,4 @@ class Training:
         if facts["best_step"]:
             weights, best = load_checkpoint(self.job.folder, "best")
             self.best = Best(int(best["epoch"]), int(best["step"]), float(best["value"]), weights)
+            self.best_saved = self.best.step
