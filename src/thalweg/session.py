@@ -66,15 +66,7 @@ class Session:
     def _begin(self, facts: dict[str, Any]) -> None:
         self.store.put(facts | self._facts())
         save_preparation(self.folder, self.setup.preprocessing, self.setup.target_scaling)
-        self._emit(
-            RunStarted(
-                self.folder.name,
-                describe(self.setup.network, self.model_name),
-                self.prepared.description,
-                str(self.setup.device),
-                str(self.folder),
-            )
-        )
+        self._announce()
         for decision in self.decisions:
             self._emit(Decided(decision.field, decision.value, decision.reason))
         if self.plan.probes:
@@ -88,6 +80,7 @@ class Session:
         """Trains to the end or to Ctrl-C; returns the status."""
         training = self._training()
         if resumed:
+            self._announce()
             training.restore()
             self.store.forget_after(training.step)
         self.store.put({"status": "running", "num_steps": training.num_steps, "num_epochs": training.num_epochs})
@@ -98,6 +91,17 @@ class Session:
         return status
 
     # ------------------------------------------------------------------ parts
+
+    def _announce(self) -> None:
+        self._emit(
+            RunStarted(
+                self.folder.name,
+                describe(self.setup.network, self.model_name),
+                self.prepared.description,
+                str(self.setup.device),
+                str(self.folder),
+            )
+        )
 
     @contextmanager
     def _status_kept(self) -> Iterator[None]:
