@@ -357,6 +357,16 @@ def test_shapes_that_do_not_fit_name_the_layer(digits: Digits, runs: Path) -> No
     assert not list(runs.glob("*/run.sqlite"))
 
 
+def test_the_layer_is_named_also_where_others_are_lazy(runs: Path) -> None:
+    def wrong() -> nn.Module:
+        return nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.LazyLinear(2))
+
+    data = torch.randn(100, 1, 8, 8), torch.arange(100) % 2
+    experiment = tw.Experiment(wrong, train=data, loss="cross_entropy", directory=runs)
+    with pytest.raises(ModelError, match=r"Layer '0' \(Conv2d\).*3 channels.*\[7, 1, 8, 8\]"):
+        experiment.train(short(), listeners=())
+
+
 def test_too_few_outputs_are_named(digits: Digits, runs: Path) -> None:
     experiment = tw.Experiment(lambda: nn.Linear(64, 7), train=digits, loss="cross_entropy", directory=runs)
     with pytest.raises((ModelError, DataError), match=r"(?s)7.*10|10.*7"):
@@ -391,6 +401,27 @@ def test_a_rate_far_too_high_is_named_with_its_step(digits: Digits, runs: Path) 
     assert run.status == "failed"
     assert run.findings[0].step is not None
     assert run.findings[0].step <= 10
+
+
+def test_a_last_batch_of_one_that_meets_batch_norm_is_named(digits: Digits, runs: Path) -> None:
+    def build() -> nn.Module:
+        return nn.Sequential(nn.Linear(64, 8), nn.BatchNorm1d(8), nn.Linear(8, 10))
+
+    experiment = tw.Experiment(build, train=digits, loss="cross_entropy", directory=runs)
+    rows = len(experiment.data.train)
+    size = next(b for b in range(30, 600) if rows % b == 1)
+    plan = tw.Plan.plain(optimizer=tw.optimizers.SGD(lr=0.1), epochs=1, batch_size=size)
+    with pytest.raises(ThalwegError, match=f"batches of {size} leave 1"):
+        experiment.train(plan, listeners=())
+
+
+def test_a_loss_that_takes_other_shapes_is_named(digits: Digits, runs: Path) -> None:
+    x, y = digits
+    experiment = tw.Experiment(
+        lambda: nn.Linear(64, 2), train=(x, y % 2), loss=lambda o, t: (o - t).abs().mean(), directory=runs
+    )
+    with pytest.raises(ModelError, match=r"outputs \[7, 2\] and the targets \[7\]"):
+        experiment.train(short(probes=False), listeners=())
 
 
 def test_nothing_to_train_is_named(digits: Digits, runs: Path) -> None:

@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.parameter import is_lazy
 
 from thalweg.data.rows import Inputs, Rows, call, tensors_of
 from thalweg.data.task import Task
@@ -77,7 +76,7 @@ def name_of(model: object) -> str:
 
 
 def try_forward(network: nn.Module, rows: Rows, *, seed: int) -> Any:
-    """Runs two rows through the network, which materializes lazy layers; returns the output.
+    """Runs a few rows through the network, which materializes lazy layers; returns the output.
 
     Raises:
         ModelError: where shapes or types do not fit, naming the layer, what it takes and what it received.
@@ -89,15 +88,11 @@ def try_forward(network: nn.Module, rows: Rows, *, seed: int) -> Any:
         except ThalwegError:
             raise
         except Exception as error:
-            if any(is_lazy(p) for p in network.parameters()):
-                raise ModelError(
-                    f"The lazy layers could not be materialized: {type(error).__name__}: {error}"
-                ) from error
             raise explain_forward_error(network, rows.inputs, error) from error
 
 
 def try_loss(loss: LossFunction, loss_name: str | None, output: Any, target: Tensor, task: Task) -> None:
-    """Takes the loss of two rows, so that a loss and a network that do not fit are named before the first step.
+    """Takes the loss of a few rows, so that a loss and a network that do not fit are named before the first step.
 
     Raises:
         ModelError: for too few outputs, or a loss that raises.

@@ -20,6 +20,7 @@ from thalweg.train.layout import channels_last, choose_layout, has_images, use_l
 from thalweg.train.losses import LossFunction
 
 M = TypeVar("M", bound=nn.Module)
+TRIAL_ROWS = 7  # on which network and loss are tried; with 2, a binary output [2, 2] would broadcast with a target [2]
 EVALUATION_ROWS = 1024  # of a validation batch at least: without gradients there is room for more
 
 
@@ -71,12 +72,12 @@ def set_up(
     device: torch.device,
     seed: int,
 ) -> Setup:
-    """Builds the network, decides what the plan leaves open, fits the preprocessing and tries two rows.
+    """Builds the network, decides what the plan leaves open, fits the preprocessing and tries a few rows.
 
     Raises:
         ModelError: where the network does not take the data, naming the layer.
     """
-    first = head(prepared.train, 2)
+    first = head(prepared.train, TRIAL_ROWS)
     table = None if prepared.table is None else fit_table(prepared)
     shaped = first.inputs if table is None else table(first.inputs)  # standardizing changes no shape
     own_seed = seed if plan.seed == "auto" else plan.seed

@@ -5,10 +5,12 @@ became whose input, through views, additions and functions that are no modules.
 """
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from thalweg.data.rows import Inputs, call
 from thalweg.errors import ModelError
@@ -114,8 +116,9 @@ def explain_forward_error(network: nn.Module, inputs: Inputs, error: Exception) 
     float32. Build it with in_features=72, or change what comes before it. (RuntimeError: shapes)
     """
     watcher = Watcher()
+    lazy = any(is_lazy(p) for p in network.parameters())  # what has no values yet cannot be kept, and need not be
     try:
-        with untouched(network), hooked(network, watcher):
+        with nullcontext() if lazy else untouched(network), hooked(network, watcher):
             call(network, followed(inputs, watcher))
     except Exception:  # the error is known; where it happens is what this pass is for
         return explained(network, watcher, error)

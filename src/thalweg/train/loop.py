@@ -2,7 +2,8 @@
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from thalweg.data.feeder import Feeder
-from thalweg.errors import StoreError
+from thalweg.errors import StoreError, TrainingError
 from thalweg.events import EpochEnded, Listener, Progress
 from thalweg.measure.nonfinite import locate_nonfinite
 from thalweg.parts.metrics import Metric
@@ -93,7 +94,8 @@ class Training:
         with global_rng_kept(), interruptible() as interrupt:
             status = "completed"
             while self.step < self.num_steps and status == "completed":
-                status = self._epoch(interrupt)
+                with single_rows_named(self.job.train):
+                    status = self._epoch(interrupt)
                 self.seconds = time.monotonic() - started
         self.job.writer.flush()
         if status != "failed":
@@ -300,3 +302,18 @@ class Training:
             weights, best = load_checkpoint(self.job.folder, "best")
             self.best = Best(int(best["epoch"]), int(best["step"]), float(best["value"]), weights)
             self.best_saved = self.best.step
+
+
+@contextmanager
+def single_rows_named(feeder: Feeder) -> Iterator[None]:
+    """Batch norm cannot train on one value per channel; torch's error says so, but not which batch it was."""
+    try:
+        yield
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        left = len(feeder.rows) % feeder.batch_size
+        raise TrainingError(
+            f"Batch norm cannot train on a batch of one row, and {len(feeder.rows):,} training rows in batches of "
+            f"{feeder.batch_size} leave {left}. Choose another batch_size, or 'auto'."
+        ) from error
