@@ -333,6 +333,7 @@ def test_a_run_opens_elsewhere(digits: Digits, runs: Path, tmp_path: Path) -> No
     assert opened.report(tmp_path / "report.html").stat().st_size > 10_000
     with pytest.raises(UsageError, match="network="):
         opened.predict(digits[0])
+    assert experiment.evaluate(tw.Run.open(moved)).measures == run.result.measures  # type: ignore[union-attr]
     with_network = tw.Run.open(moved, network=mlp())
     assert (with_network.predict(digits[0]) == run.predict(digits[0])).all()
 

@@ -155,6 +155,7 @@ class Experiment:
         if seal is None:
             raise UsageError("This experiment has no test rows (test=False); run.metrics has the validation measures.")
         self._require_same_rows(run.store, run.name)
+        run.attach(self)
         threshold = None
         if self.task.kind == "binary":
             output, target = run.outputs(self.data.validation)

@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from thalweg.errors import UsageError
 from thalweg.evaluate.result import Result
 from thalweg.findings import Finding
 from thalweg.plan import Plan
@@ -174,9 +173,7 @@ class Run:
     def __repr__(self) -> str:
         return f"Run({self.name!r}, {self.status}: {self.verdict or 'no verdict yet'})"
 
-    def require_experiment(self) -> "Experiment":
+    def attach(self, experiment: "Experiment") -> None:
+        """Gives a run that was opened without code the experiment it belongs to."""
         if self._experiment is None:
-            raise UsageError(
-                f"The run {self.name} was opened without its experiment; use experiment.open({self.name!r})."
-            )
-        return self._experiment
+            self._experiment = experiment
