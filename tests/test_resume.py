@@ -79,6 +79,45 @@ def test_resume_is_bit_identical(
     assert_same(whole, resumed)
 
 
+@pytest.mark.parametrize("batch_size", [128, 2000])
+def test_a_process_that_dies_goes_on_from_any_checkpoint(
+    batch_size: int, digits: Digits, runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A checkpoint at every look, at boundaries of epochs and within them; the listener dies like a killed process."""
+    monkeypatch.setattr(loop, "LOOK_SECONDS", -1.0)
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1.0)
+    experiment = tw.Experiment(network, train=digits, loss="cross_entropy", directory=runs)
+    plan = plan_of(tw.optimizers.AdamW(lr=0.003)).replace(batch_size=batch_size)
+    whole = experiment.train(plan, listeners=())
+    for step in (2, 10, 11, 20) if batch_size == 128 else (2, 3):
+
+        def die(event: Event, step: int = step) -> None:
+            if isinstance(event, Progress) and event.step == step:
+                raise MemoryError("as if killed")
+
+        with pytest.raises(MemoryError):
+            experiment.train(plan, listeners=[die])
+        folder = max(runs.glob("*/run.sqlite"), key=lambda path: path.stat().st_mtime).parent
+        assert tw.Run.open(folder).status == "failed"
+        assert_same(whole, experiment.resume(folder.name, listeners=()))
+
+
+def test_a_run_that_fails_keeps_its_best_weights(digits: Digits, runs: Path) -> None:
+    calls = iter(range(10**6))
+
+    def breaking(output: Tensor, target: Tensor) -> Tensor:
+        loss = nn.functional.cross_entropy(output, target)
+        return loss * float("nan") if next(calls) > 25 else loss
+
+    experiment = tw.Experiment(network, train=digits, loss=breaking, directory=runs)
+    run = experiment.train(plan_of(tw.optimizers.AdamW(lr=0.003)), listeners=())
+    assert run.status == "failed"
+    assert run.store.get("best")["epoch"] >= 1
+    reopened = experiment.open(run.name)
+    assert all(bool(p.isfinite().all()) for p in reopened.network.parameters())
+    assert (reopened.predict(digits[0]) == digits[1].numpy()).mean() > 0.5
+
+
 def test_a_complete_run_is_extended(digits: Digits, runs: Path) -> None:
     experiment = tw.Experiment(network, train=digits, loss="cross_entropy", directory=runs)
     plan = plan_of(tw.optimizers.SGD(lr=0.01)).replace(schedule=tw.schedules.Constant())

@@ -98,7 +98,9 @@ class Training:
                     status = self._epoch(interrupt)
                 self.seconds = time.monotonic() - started
         self.job.writer.flush()
-        if status != "failed":
+        if status == "failed":
+            self._save_best()  # the last good weights; the state after them is lost
+        else:
             self.save()
         return status
 
@@ -118,15 +120,18 @@ class Training:
             self.step += 1
             if interrupt.asked:
                 break
-            if clock() - self.looked > LOOK_SECONDS and not self._look(epoch):
-                return "failed"
+            if clock() - self.looked > LOOK_SECONDS and len(losses) < self.steps_per_epoch:
+                if not self._look(epoch):
+                    return "failed"
+                self._save_if_due()
         done = self.step - epoch * self.steps_per_epoch - skip
         if len(losses) == self.steps_per_epoch and not self._close_epoch(epoch, clock() - started, done):
             return "failed"
+        self._save_if_due()
         return "interrupted" if interrupt.asked and self.step < self.num_steps else "completed"
 
-    def _look(self, epoch: int, *, closing: bool = False) -> bool:
-        """A look from time to time: progress, non-finite losses, a checkpoint. False when the training is lost."""
+    def _look(self, epoch: int) -> bool:
+        """A look from time to time: progress, and losses that are not finite. False when the training is lost."""
         self.looked = time.monotonic()
         recent = torch.stack(self.losses[self.checked :]) if self.checked < len(self.losses) else torch.zeros(1)
         values = recent.tolist()  # synchronizes
@@ -136,15 +141,11 @@ class Training:
         self.checked = len(self.losses)
         if self.looked - self.snapped > SNAPSHOT_SECONDS:
             self._snap()
-        if (
-            self.looked - self.saved > CHECKPOINT_SECONDS and not closing
-        ):  # an epoch is saved open or closed, not between
-            self.save()
         return True
 
     def _close_epoch(self, epoch: int, seconds: float, num_steps: int) -> bool:
         """Evaluates, records and keeps the best. False when the training is lost."""
-        if not self._look(epoch, closing=True):
+        if not self._look(epoch):
             return False
         job, step = self.job, self.step
         values = torch.stack(self.losses).double().cpu()  # synchronizes
@@ -279,15 +280,24 @@ class Training:
 
     # ------------------------------------------------------------------ checkpoints
 
-    def save(self) -> None:
-        """Writes the state at this step boundary, and the best weights where they are new."""
+    def _save_if_due(self) -> None:
+        """Between two steps of an epoch, or after its end was recorded; never between the last step and the record."""
+        if time.monotonic() - self.saved > CHECKPOINT_SECONDS:
+            self.save()
+
+    def _save_best(self) -> None:
         best = self.best
         if best.weights and best.step != self.best_saved:
             facts = {"epoch": best.epoch, "step": best.step, "value": best.value}
             save_checkpoint(self.job.folder, "best", best.weights, facts)
             self.best_saved = best.step
+
+    def save(self) -> None:
+        """Writes the state at this step boundary, and the best weights where they are new."""
+        self.job.writer.flush()  # first, so that the records reach at least as far as the checkpoint
+        self._save_best()
         losses = {"losses": torch.stack(self.losses)} if self.losses else {}
-        facts = {"step": self.step, "seconds": self.seconds, "best_step": best.step}
+        facts = {"step": self.step, "seconds": self.seconds, "best_step": self.best.step}
         save_checkpoint(self.job.folder, "last", self._state() | losses, facts)
         self.saved = time.monotonic()
 
