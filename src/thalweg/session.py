@@ -161,7 +161,9 @@ class Session:
         except TrainingError as error:
             if plan.optimizer.lr == "auto":
                 raise
-            self._stage("probe", 0, (f"no race: {error}",), (), time.monotonic() - started, self._plan_readings())
+            fact, seconds = f"no race: {error}", time.monotonic() - started
+            self._stage("probe", 0, (fact,), (), seconds, self._plan_readings())
+            self.store.put({"probe": stage_facts((), (), (fact,), seconds)})
             return
         if plan.optimizer.lr == "auto":
             reason = f"the best of a race of constant rates; {raced.low:.2g} to {raced.high:.2g} do as well"
