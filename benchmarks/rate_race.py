@@ -23,13 +23,13 @@ from sklearn.datasets import load_breast_cancer, load_digits
 from torch import Tensor, nn
 
 from thalweg.data.feeder import Feeder
+from thalweg.data.noise import global_rng_kept
 from thalweg.data.rows import Rows
 from thalweg.parts.optimizers import SGD, AdamW, Optimizer
 from thalweg.parts.schedules import Constant, Schedule, WarmupCosine
 from thalweg.probes.course import scored_form
 from thalweg.probes.rate_race import Race, race, smoothed_minimum
 from thalweg.train.losses import NAMED
-from thalweg.train.noise import global_rng_kept
 from thalweg.train.step import Step
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"

@@ -1,13 +1,18 @@
 """What many tests share: real data that scikit-learn ships, and a folder for runs."""
 
+import os
 from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
 from sklearn import datasets
 from torch import Tensor
 
 torch.set_num_threads(1)
+settings.register_profile("ci", derandomize=True)  # the same examples each time; `make test` by hand draws new ones
+if os.environ.get("CI"):
+    settings.load_profile("ci")
 
 
 @pytest.fixture(scope="session")

@@ -12,8 +12,8 @@ from torch.nn import functional as F
 from torch.utils.data import Dataset
 
 import thalweg as tw
+from thalweg.data.noise import seed_everything
 from thalweg.errors import DataError, ModelError, ThalwegError, UsageError
-from thalweg.train.noise import seed_everything
 
 Digits = tuple[Tensor, Tensor]
 
@@ -65,7 +65,7 @@ def test_plain_is_the_bare_loop(digits: Digits, runs: Path) -> None:
     network = setup.network
     optimizer = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9, fused=True)
     feeder = setup.feeder(experiment.data.train, batch_size=50, seed=4)
-    from thalweg.train.noise import global_rng_kept, seed_noise
+    from thalweg.data.noise import global_rng_kept, seed_noise
 
     step = 0
     network.train()

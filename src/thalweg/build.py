@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from thalweg.data.noise import global_rng_kept, seed_everything
 from thalweg.data.rows import Inputs, Rows, call, tensors_of
 from thalweg.data.task import Task
 from thalweg.errors import ModelError, ThalwegError, UsageError
@@ -15,7 +16,6 @@ from thalweg.measure.graph import explain_forward_error
 from thalweg.train.clone import clone
 from thalweg.train.evaluation import evaluating
 from thalweg.train.losses import LossFunction, require_scalar
-from thalweg.train.noise import global_rng_kept, seed_everything
 
 ModelSource = nn.Module | Callable[..., nn.Module]
 

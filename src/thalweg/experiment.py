@@ -17,7 +17,7 @@ from thalweg.evaluate.result import Result
 from thalweg.evaluate.threshold import Objective, choose_threshold
 from thalweg.events import Listener
 from thalweg.names import new_run_folder
-from thalweg.parts.metrics import metric
+from thalweg.parts.metrics import SHOWN, Kind, metric
 from thalweg.plan import Plan
 from thalweg.recipe import Decision, are_even
 from thalweg.run import Run
@@ -27,8 +27,6 @@ from thalweg.setup import Setup, choose_device, set_up
 from thalweg.store import FILE, Store
 from thalweg.train.clone import clone
 from thalweg.train.losses import resolve_loss
-
-METRICS = {"binary": ("accuracy", "auc"), "multiclass": ("accuracy",), "regression": ("r2",)}
 
 
 class Experiment:
@@ -98,7 +96,7 @@ class Experiment:
             directory=self.directory,
         )
         self.task = self.data.task
-        self.metrics = METRICS[self.task.kind] if metrics is None else tuple(metrics)
+        self.metrics = default_metrics(self.task.kind) if metrics is None else tuple(metrics)
         # A module is copied now, so that what happens to the user's own afterwards changes no run.
         self.model: ModelSource = clone(model) if isinstance(model, nn.Module) else model
         self.source: dict[str, str] = {}  # file, name and hash, where the command line loaded the experiment
@@ -225,6 +223,11 @@ class Experiment:
             sha.update(rows.ids.numpy().tobytes())
             sha.update(rows.target.contiguous().numpy().tobytes())
         return sha.hexdigest()
+
+
+def default_metrics(kind: Kind) -> tuple[str, ...]:
+    """What the epoch table shows where the user named nothing; a binary task's ranking is measured beside it."""
+    return (SHOWN[kind], "auc") if kind == "binary" else (SHOWN[kind],)
 
 
 @contextmanager

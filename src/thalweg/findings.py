@@ -38,6 +38,7 @@ Cause = Literal[
 ]
 CAUSES: tuple[str, ...] = get_args(Cause)
 SEVERITIES: tuple[str, ...] = get_args(Severity)
+STANDINGS: tuple[str, ...] = get_args(Standing)
 
 
 @dataclass(frozen=True, slots=True)

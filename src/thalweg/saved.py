@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from thalweg.data.feeder import Feeder
 from thalweg.data.inputs import InputSpec
-from thalweg.data.rows import AnyRows, Inputs, Rows, num_rows, tensors_of
+from thalweg.data.rows import AnyRows, Rows, call, num_rows
 from thalweg.data.task import Task
 from thalweg.errors import ModelError, StoreError, UsageError
 from thalweg.parts.metrics.forms import Scores, binary_scores, neutral
@@ -113,13 +113,9 @@ def outputs_of(model: nn.Module, rows: AnyRows) -> tuple[Any, Tensor]:
     outputs, targets = [], []
     with evaluating(model):
         for inputs, target in Feeder(rows, batch_size=BATCH_ROWS, seed=0, shuffle=False, device=device).epoch(0):
-            outputs.append(call_model(model, inputs))
+            outputs.append(call(model, inputs))
             targets.append(target)
     return to_cpu(join(outputs)), torch.cat(targets).cpu()
-
-
-def call_model(model: nn.Module, inputs: Inputs) -> Any:
-    return model(**inputs) if isinstance(inputs, dict) else model(*tensors_of(inputs))
 
 
 def to_cpu(value: Any) -> Any:

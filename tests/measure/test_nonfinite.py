@@ -5,8 +5,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from thalweg.data.noise import global_rng_kept, seed_noise
 from thalweg.measure.nonfinite import find_nonfinite, locate_nonfinite
-from thalweg.train.noise import global_rng_kept, seed_noise
 
 
 class Call(nn.Module):

@@ -109,6 +109,10 @@ def test_a_sparkline_has_its_width_and_its_signs(values: list[float], width: int
     assert set(line) <= set(BLOCKS) | {"x"}
 
 
+def test_a_sparkline_of_a_tiny_span_rises() -> None:
+    assert sparkline([0.0, 2.2e187, 8.5e-121], width=2) == BLOCKS[0] + BLOCKS[-1]
+
+
 def test_a_sparkline_rises_with_its_values() -> None:
     assert sparkline([1, 2, 3, 4, 5, 6, 7, 8], width=8) == BLOCKS
     assert thinned([1.0, 3.0, 5.0, 7.0], 2) == [1.0, 7.0]

@@ -9,19 +9,18 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from thalweg.data.noise import global_rng_kept
 from thalweg.data.rows import AnyRows, Inputs
 from thalweg.data.task import Task
 from thalweg.doctor.before import measure, overfit_rows, take_first_steps
 from thalweg.doctor.bench import bench
 from thalweg.doctor.trials import try_remedies
-from thalweg.findings import SEVERITIES, Finding
+from thalweg.findings import SEVERITIES, STANDINGS, Finding
 from thalweg.parts.optimizers import Optimizer
 from thalweg.readings import Readings
 from thalweg.rules import Rule, all_rules, judge_all
 from thalweg.train.losses import LossFunction
-from thalweg.train.noise import global_rng_kept
 
-STANDINGS = ("proven", "verified", "suspicion")
 FAMILIES = ("ARCH", "DATA", "FIT", "GRAD", "INIT", "LOSS")  # of the rules that judge before the first step
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from thalweg.findings import SEVERITIES, Cause, Evidence, Finding, Standing
+from thalweg.findings import SEVERITIES, STANDINGS, Cause, Evidence, Finding
 from thalweg.readings import Readings
 from thalweg.rules import all_rules, judge_all
 from thalweg.rules.outcome import learned, lost, removed
@@ -26,7 +26,6 @@ ORDER: tuple[Cause, ...] = (
     *("overfitting", "underfitting"),
 )
 FITTED = 0.5  # of the learnable loss
-STANDINGS: tuple[Standing, ...] = ("proven", "verified", "suspicion")
 LAST = ("label_corruption", "underfitting")  # what is suspected when nothing else explains a loss that does not fall
 
 

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from thalweg.data.noise import global_rng_kept, seed_noise
 from thalweg.data.rows import Inputs, call, tensors_of
-from thalweg.data.seeds import NOISE, mix
 from thalweg.readings import Reading
 
 Direction = Literal["forward", "backward"]
@@ -72,10 +72,9 @@ def find_nonfinite(
     """
     parameters = [p for p in network.parameters() if p.requires_grad]
     replay = _Replay(network, inputs, target)
-    devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []  # type: ignore[no-untyped-call]
     one_thread = torch.autograd.set_multithreading_enabled(False)  # modes are seen by their own thread only
-    with torch.random.fork_rng(devices), replay.following(network), one_thread, replay:
-        torch.manual_seed(mix(NOISE, seed, step))  # as the training seeds the noise of this step
+    with global_rng_kept(), replay.following(network), one_thread, replay:
+        seed_noise(seed, step)
         value = loss(call(network, inputs), target)
         if not finite(value):
             return replay.origin_of(value)

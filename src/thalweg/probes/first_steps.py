@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from thalweg.data.noise import seed_noise
 from thalweg.data.rows import Inputs, call, num_rows, take
 from thalweg.train.losses import LossFunction
-from thalweg.train.noise import seed_noise
 
 Gradients = dict[str, Tensor | None]
 RELATIVE_STEP = 0.01  # length of a step relative to the weights: enough to wake what was zero, too little to diverge

@@ -5,12 +5,12 @@ import math
 import torch
 from torch import Tensor, nn
 
+from thalweg.data.noise import seed_noise
 from thalweg.data.rows import Inputs, call, num_rows, take
 from thalweg.errors import TrainingError
 from thalweg.measure.untouched import untouched
 from thalweg.readings import Reading
 from thalweg.train.losses import LossFunction, per_sample, require_scalar
-from thalweg.train.noise import seed_noise
 
 AGREEMENT = 1e-3  # relative; where the samples' mean is further from the batch's loss, the loss is no mean of samples
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from thalweg.data.feeder import Feeder
+from thalweg.data.noise import global_rng_kept
 from thalweg.data.rows import AnyRows, Inputs
 from thalweg.data.seeds import PROBE, mix
 from thalweg.errors import TrainingError
@@ -21,7 +22,6 @@ from thalweg.probes.student import Difference, paired
 from thalweg.readings import Reading
 from thalweg.train.clone import clone
 from thalweg.train.losses import LossFunction
-from thalweg.train.noise import global_rng_kept
 from thalweg.train.step import Step
 
 STEPS = (24, 200)  # of a long lane

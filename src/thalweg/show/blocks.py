@@ -19,8 +19,9 @@ def sparkline(values: Sequence[float], *, width: int, unicode: bool = True) -> s
     points = thinned([v / largest for v in values], width)
     finite = [v for v in points if math.isfinite(v)]
     low, high = min(finite, default=0.0), max(finite, default=0.0)
-    scale = (len(signs) - 1) / (high - low) if high > low else 0.0
-    return "".join(signs[math.floor((v - low) * scale + 0.5)] if math.isfinite(v) else "x" for v in points)
+    span = high - low or 1.0
+    top = len(signs) - 1  # the quotient comes first: top / span is infinite where the span is tiny
+    return "".join(signs[math.floor((v - low) / span * top + 0.5)] if math.isfinite(v) else "x" for v in points)
 
 
 def thinned(values: Sequence[float], count: int) -> list[float]:

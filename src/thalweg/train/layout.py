@@ -5,11 +5,11 @@ import time
 import torch
 from torch import Tensor, nn
 
+from thalweg.data.noise import global_rng_kept
 from thalweg.data.rows import Inputs, map_inputs, tensors_of
 from thalweg.parts.optimizers import SGD
 from thalweg.train.clone import clone
 from thalweg.train.losses import LossFunction
-from thalweg.train.noise import global_rng_kept
 from thalweg.train.step import Step
 
 ROUNDS = 4  # of both, in turns; the first warms up, the quickest of the others counts

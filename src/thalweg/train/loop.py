@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from thalweg.data.feeder import Feeder
+from thalweg.data.noise import global_rng_kept
 from thalweg.errors import StoreError, TrainingError
 from thalweg.events import EpochEnded, Listener, Progress
 from thalweg.measure.nonfinite import locate_nonfinite
@@ -24,7 +25,6 @@ from thalweg.train.evaluation import outputs_and_loss
 from thalweg.train.interrupt import Interrupt, interruptible
 from thalweg.train.losses import LossFunction
 from thalweg.train.monitor import Monitor
-from thalweg.train.noise import global_rng_kept
 from thalweg.train.step import Step
 
 CHECKPOINT_SECONDS = 30.0

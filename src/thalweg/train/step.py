@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
+from thalweg.data.noise import seed_noise
 from thalweg.data.rows import Inputs, call
 from thalweg.errors import ModelError
 from thalweg.parts.optimizers import Optimizer
 from thalweg.parts.optimizers.optimizer import State
 from thalweg.train.losses import LossFunction
-from thalweg.train.noise import seed_noise
 
 Gradients = list[Tensor | None]
 
