@@ -9,7 +9,7 @@ from pathlib import Path
 
 from thalweg import rules
 from thalweg.evaluate import measures, threshold
-from thalweg.parts import metrics, optimizers, schedules
+from thalweg.parts import averaging, metrics, optimizers, schedules
 from thalweg.parts.preprocessing.standardize import Standardize, TargetScale
 from thalweg.parts.preprocessing.table import TablePreprocessing
 
@@ -38,6 +38,7 @@ def parts_page() -> str:
     sections = [
         ("Optimizers", "`tw.optimizers`", [getattr(optimizers, name) for name in optimizers.__all__]),
         ("Schedules", "`tw.schedules`", [getattr(schedules, name) for name in schedules.__all__]),
+        ("Averaging", "`tw.averaging`, of the weights", [getattr(averaging, name) for name in averaging.__all__]),
         ("Preprocessing", "inside the model", [Standardize, TargetScale, TablePreprocessing]),
         ("Metrics", "each epoch, by name", [metrics.metric]),
         ("Measures", "on the sealed rows", [measures.measure, threshold.choose_threshold]),

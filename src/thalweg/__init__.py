@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from thalweg.build import Spec
     from thalweg.experiment import Experiment
     from thalweg.findings import Finding
-    from thalweg.parts import optimizers, schedules
+    from thalweg.parts import averaging, optimizers, schedules
     from thalweg.plan import Plan
     from thalweg.readings import Reading
     from thalweg.run import Run
 
 __version__ = "0.1.0"
-__all__ = ["Experiment", "Finding", "Plan", "Reading", "Run", "Spec", "optimizers", "schedules"]
+__all__ = ["Experiment", "Finding", "Plan", "Reading", "Run", "Spec", "averaging", "optimizers", "schedules"]
 
 HOMES = {
     "Experiment": "thalweg.experiment",
@@ -39,7 +39,7 @@ HOMES = {
 def __getattr__(name: str) -> Any:
     if name in HOMES:
         return getattr(import_module(HOMES[name]), name)
-    if name in ("optimizers", "schedules"):
+    if name in ("averaging", "optimizers", "schedules"):
         return import_module(f"thalweg.parts.{name}")
     raise AttributeError(f"module 'thalweg' has no attribute {name!r}; it has: {', '.join(__all__)}")
 

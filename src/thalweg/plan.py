@@ -7,7 +7,8 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 from thalweg.errors import UsageError, did_you_mean
-from thalweg.parts import optimizers, schedules
+from thalweg.parts import averaging, optimizers, schedules
+from thalweg.parts.averaging import Averaging
 from thalweg.parts.optimizers import Optimizer
 from thalweg.parts.optimizers.optimizer import in_range
 from thalweg.parts.schedules import Schedule
@@ -17,8 +18,23 @@ WORDS: dict[str, tuple[str, ...]] = {  # fields that take one of a few words
     "preprocessing": ("auto", "standardize", "none"),
     "target_scaling": ("auto", "standardize", "none"),
     "memory_format": ("auto", "contiguous", "channels_last"),
+    "precision": ("auto", "float32", "bf16", "fp16"),
+    "compile": ("auto", "always", "never"),
     "keep": ("best", "last"),
 }
+FAMILIES: dict[str, Any] = {
+    "optimizer": optimizers,
+    "schedule": schedules,
+    "averaging": averaging,
+}  # fields that are parts
+# Fields that count something: what they take besides integers, and the least.
+COUNTS: tuple[tuple[str, tuple[str | None, ...], int], ...] = (
+    ("epochs", ("auto",), 1),
+    ("batch_size", ("auto",), 1),
+    ("accumulate", (), 1),
+    ("patience", (None,), 1),
+    ("workers", ("auto",), 0),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,15 +45,30 @@ class Plan:
         optimizer: a part of `tw.optimizers`; its `lr` may be `"auto"`, which a race of constant rates decides.
         schedule: a part of `tw.schedules`: the rate as a function of the step (L27).
         epochs: passes over the training rows.
-        batch_size: rows per step.
+        batch_size: rows per batch: of one forward and backward pass.
+        accumulate: batches per update. Their gradients are averaged by the number of items in each, so that a short
+            last batch, or a short last window of an epoch, counts as much as its rows.
         preprocessing: `"standardize"` subtracts the mean and divides by the standard deviation of the training rows
             (L12), inside the model; `"none"` feeds the inputs as they are.
         target_scaling: the same for a regression target; predictions come back in the target's unit.
         memory_format: layout of images in memory, as torch names it; `"auto"` times both.
+        precision: `"bf16"` or `"fp16"` computes the forward pass under autocast, the latter with a loss scale; weights
+            and updates stay float32. `"auto"` takes bf16 where a GPU has it, else float32.
+        compile: whether forward, backward and update become one compiled graph: `"auto"` where the training is long
+            enough to gain by it, which is measured.
+        gradient_checkpointing: trades time for memory: the activations inside repeated blocks are computed again in
+            the backward pass instead of being kept.
         clip_norm: largest norm of the whole gradient; None does not clip.
+        clip_value: largest absolute value of a gradient's entry; None does not clip.
+        clip_adaptive: largest ratio of a unit's gradient norm to its weights' norm (0.01 is usual); None does not clip.
         decay_all: whether weight decay also acts on biases, norms and embeddings; by default it does not (L29).
         selection: the measure on the validation rows that chooses the best epoch: `"loss"` or a metric's name.
         keep: which weights the run ends with: of the `"best"` epoch or of the `"last"`.
+        averaging: a part of `tw.averaging`: the weights that are validated and kept are an average of those trained,
+            with batch norm's estimates measured anew (L16); None keeps them as trained.
+        patience: epochs without a better `selection` after which the training stops early; None trains all epochs.
+        workers: processes that read a Dataset's items; the batches do not depend on their number. `"auto"` takes some
+            where reading is slower than training.
         probes: whether short experiments on clones come before the training.
         monitoring: share of the training time that monitors may spend; 0 switches them off.
         seed: decides initialization, order and noise; `"auto"` takes the experiment's.
@@ -54,36 +85,55 @@ class Plan:
     schedule: Schedule | Auto = "auto"
     epochs: int | Auto = "auto"
     batch_size: int | Auto = "auto"
+    accumulate: int = 1
     preprocessing: str = "auto"
     target_scaling: str = "auto"
     memory_format: str = "auto"
+    precision: str = "auto"
+    compile: str = "auto"
+    gradient_checkpointing: bool = False
     clip_norm: float | None | Auto = "auto"
+    clip_value: float | None = None
+    clip_adaptive: float | None = None
     decay_all: bool = False
     selection: str = "auto"
     keep: str = "best"
+    averaging: Averaging | None = None
+    patience: int | None = None
+    workers: int | Auto = "auto"
     probes: bool = True
     monitoring: float = 0.01
     seed: int | Auto = "auto"
 
     def __post_init__(self) -> None:
-        for name, kind, family in (("optimizer", Optimizer, optimizers), ("schedule", Schedule, schedules)):
+        for name, besides, kind in (
+            ("optimizer", "auto", Optimizer),
+            ("schedule", "auto", Schedule),
+            ("averaging", None, Averaging),
+        ):
             value = getattr(self, name)
-            if value != "auto" and not isinstance(value, kind):
-                raise self._wrong(name, value, f"'auto' or one of {', '.join(f'{n}(...)' for n in names_of(family))}")
+            if value != besides and not isinstance(value, kind):
+                known = ", ".join(f"{n}(...)" for n in names_of(FAMILIES[name]))
+                raise self._wrong(name, value, f"{besides!r} or one of {known}")
         for name, words in WORDS.items():
             if (value := getattr(self, name)) not in words:
                 raise self._wrong(name, value, " or ".join(map(repr, words)) + "." + did_you_mean(str(value), words))
-        for name in ("epochs", "batch_size"):
+        for name, besides, least in COUNTS:
             value = getattr(self, name)
-            if value != "auto" and not (is_integer(value) and value >= 1):
-                raise self._wrong(name, value, "'auto' or an integer of at least 1")
+            if value not in besides and not (is_integer(value) and value >= least):
+                allowed = [*map(repr, besides), f"an integer of at least {least}"]
+                raise self._wrong(name, value, " or ".join(allowed))
         if self.seed != "auto" and not (is_integer(self.seed) and 0 <= self.seed < 2**63):
             raise self._wrong("seed", self.seed, "'auto' or an integer from 0 to 2**63 - 1")
-        if self.clip_norm not in ("auto", None) and not (in_range(self.clip_norm, 0) and self.clip_norm):
-            raise self._wrong("clip_norm", self.clip_norm, "'auto', None (no clipping) or a number above 0")
+        for name in ("clip_norm", "clip_value", "clip_adaptive"):
+            value = getattr(self, name)
+            open_or_off = (None, "auto") if name == "clip_norm" else (None,)
+            if value not in open_or_off and not (in_range(value, 0) and value):
+                automatic = "'auto', " if name == "clip_norm" else ""
+                raise self._wrong(name, value, f"{automatic}None (no clipping) or a number above 0")
         if not (in_range(self.monitoring, 0) and self.monitoring <= 1):
             raise self._wrong("monitoring", self.monitoring, "a share of the training time from 0 to 1")
-        for name in ("decay_all", "probes"):
+        for name in ("decay_all", "probes", "gradient_checkpointing"):
             if not isinstance(getattr(self, name), bool):
                 raise self._wrong(name, getattr(self, name), "True or False")
         if not isinstance(self.selection, str) or not self.selection:
@@ -105,6 +155,8 @@ class Plan:
             "preprocessing": "none",
             "target_scaling": "none",
             "memory_format": "contiguous",
+            "precision": "float32",
+            "compile": "never",
             "clip_norm": None,
             "decay_all": True,
             "selection": "loss",
@@ -180,8 +232,8 @@ def encode_value(value: Any) -> Any:
 
 def decode(name: str, value: Any) -> Any:
     """A field's value from JSON: a part from its name or from `{"name": ..., fields}`."""
-    family: Any = {"optimizer": optimizers, "schedule": schedules}.get(name)
-    if family is None or value == "auto" or dataclasses.is_dataclass(value):
+    family = FAMILIES.get(name)
+    if family is None or value in ("auto", None) or dataclasses.is_dataclass(value):
         return value
     options = dict(value) if isinstance(value, Mapping) else {"name": value}
     kind = str(options.pop("name", ""))

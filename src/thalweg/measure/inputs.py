@@ -16,7 +16,7 @@ def named(inputs: Inputs) -> Iterator[tuple[str, Tensor]]:
     if isinstance(inputs, dict):
         names = list(inputs)
     else:
-        names = [""] if isinstance(inputs, Tensor) else [str(i) for i in range(len(inputs))]
+        names = [""] if isinstance(inputs, Tensor) else [str(i) for i in range(len(tensors_of(inputs)))]
     for name, value in zip(names, tensors_of(inputs), strict=True):
         if value.is_floating_point() and value.dim() > 1:
             yield name, value
