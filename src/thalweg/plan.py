@@ -22,11 +22,12 @@ WORDS: dict[str, tuple[str, ...]] = {  # fields that take one of a few words
     "compile": ("auto", "always", "never"),
     "keep": ("best", "last"),
 }
-FAMILIES: dict[str, Any] = {
-    "optimizer": optimizers,
-    "schedule": schedules,
-    "averaging": averaging,
-}  # fields that are parts
+FAMILIES: dict[str, Any] = {"optimizer": optimizers, "schedule": schedules, "averaging": averaging}
+PARTS: tuple[tuple[str, type, str | None], ...] = (  # fields that are parts, and what they may be otherwise
+    ("optimizer", Optimizer, "auto"),
+    ("schedule", Schedule, "auto"),
+    ("averaging", Averaging, None),
+)
 # Fields that count something: what they take besides integers, and the least.
 COUNTS: tuple[tuple[str, tuple[str | None, ...], int], ...] = (
     ("epochs", ("auto",), 1),
@@ -106,15 +107,11 @@ class Plan:
     seed: int | Auto = "auto"
 
     def __post_init__(self) -> None:
-        for name, besides, kind in (
-            ("optimizer", "auto", Optimizer),
-            ("schedule", "auto", Schedule),
-            ("averaging", None, Averaging),
-        ):
+        for name, kind, otherwise in PARTS:
             value = getattr(self, name)
-            if value != besides and not isinstance(value, kind):
+            if value != otherwise and not isinstance(value, kind):
                 known = ", ".join(f"{n}(...)" for n in names_of(FAMILIES[name]))
-                raise self._wrong(name, value, f"{besides!r} or one of {known}")
+                raise self._wrong(name, value, f"{otherwise!r} or one of {known}")
         for name, words in WORDS.items():
             if (value := getattr(self, name)) not in words:
                 raise self._wrong(name, value, " or ".join(map(repr, words)) + "." + did_you_mean(str(value), words))
