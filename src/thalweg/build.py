@@ -9,10 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from thalweg.data.noise import global_rng_kept, seed_everything
-from thalweg.data.rows import Inputs, Rows, call, tensors_of
+from thalweg.data.rows import Batch, Inputs, Rows, call, is_pair, tensors_of
 from thalweg.data.task import Task
 from thalweg.errors import ModelError, ThalwegError, UsageError
 from thalweg.measure.graph import explain_forward_error
+from thalweg.parts.metrics.forms import positions
 from thalweg.train.clone import clone
 from thalweg.train.evaluation import evaluating
 from thalweg.train.losses import LossFunction, require_scalar
@@ -34,6 +35,8 @@ class Spec:
 
 
 def spec_of(inputs: Inputs, outputs: int) -> Spec:
+    if isinstance(inputs, Batch) and is_pair(inputs.value):
+        inputs = Batch(inputs.value[0], inputs.step)
     return Spec(tuple(tuple(value.shape[1:]) for value in tensors_of(inputs)), outputs)
 
 
@@ -105,6 +108,13 @@ def try_loss(loss: LossFunction, loss_name: str | None, output: Any, target: Ten
             f"The network has {output.shape[1]} outputs and the labels are {len(task.classes)} classes; "
             f"{loss_name} needs one output per class. Give the last layer {len(task.classes)} outputs."
         )
+    if task.kind == "per_position" and loss_name is not None and isinstance(output, Tensor):
+        num_outputs = positions(output, target)[0].shape[1]
+        if num_outputs < task.num_outputs:
+            raise ModelError(
+                f"The network has {num_outputs} outputs per position and the labels go up to {task.num_outputs - 1}; "
+                f"give the last layer one output per class, at least {task.num_outputs}."
+            )
     try:
         value = loss(output, target)
     except ThalwegError:

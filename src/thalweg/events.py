@@ -3,6 +3,7 @@
 Events are plain data without torch. The loop emits, never draws.
 """
 
+import errno
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -103,3 +104,36 @@ class Saved:
 
 Event = RunStarted | StageEnded | Decided | Progress | EpochEnded | FindingRaised | RunEnded | Saved
 Listener = Callable[[Event], None]
+
+GONE = (errno.EPIPE, errno.EIO, errno.EBADF)  # a pipe without a reader, a terminal that was closed, a closed file
+
+
+def guarded(listener: Listener) -> Listener:
+    """The listener, which hears nothing more once what it writes to is gone: no training is lost for a closed window.
+
+    >>> def broken(event: Event) -> None:
+    ...     print("heard")
+    ...     raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+    >>> hear = guarded(broken)
+    >>> hear(Saved("report", "here")), hear(Saved("report", "here"))
+    heard
+    (None, None)
+    """
+    gone = False
+
+    def hear(event: Event) -> None:
+        nonlocal gone
+        if gone:
+            return
+        try:
+            listener(event)
+        except OSError as error:
+            if error.errno not in GONE:
+                raise
+            gone = True
+        except ValueError as error:
+            if "closed file" not in str(error):
+                raise
+            gone = True
+
+    return hear

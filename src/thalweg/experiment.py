@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,23 +11,27 @@ from torch import Tensor, nn
 
 from thalweg.build import ModelSource, name_of
 from thalweg.data.prepare import prepare
+from thalweg.data.rows import BatchRows, Collate, StepFunction
+from thalweg.data.tables import TargetName
+from thalweg.data.weights import ClassWeights
 from thalweg.doctor.check import Check
 from thalweg.errors import UsageError
-from thalweg.evaluate.measures import measure
 from thalweg.evaluate.result import Result
-from thalweg.evaluate.threshold import Objective, choose_threshold
+from thalweg.evaluate.threshold import Objective, choose_common_threshold, choose_threshold
 from thalweg.events import Listener
+from thalweg.lock import locked
 from thalweg.names import new_run_folder
-from thalweg.parts.metrics import SHOWN, Kind, metric
+from thalweg.parts.metrics import SHOWN, metric
 from thalweg.plan import Plan
-from thalweg.recipe import Decision, are_even
+from thalweg.recipe import are_even
+from thalweg.resume import plan_to_resume
 from thalweg.run import Run
-from thalweg.saved import scores_of
+from thalweg.saved import measure_model, scores_of
 from thalweg.session import Session, run_check
-from thalweg.setup import Setup, choose_device, set_up
+from thalweg.setup import Setup, choose_device, set_up, task_of_step
 from thalweg.store import FILE, Store
 from thalweg.train.clone import clone
-from thalweg.train.losses import resolve_loss
+from thalweg.train.losses import LossFunction, resolve_loss, step_loss, weighted_loss
 
 
 class Experiment:
@@ -35,18 +40,33 @@ class Experiment:
     Args:
         model: an `nn.Module`, which is copied and never trained in place; or a function that builds one, with an
             optional argument `spec` (`spec.inputs`: shapes of a row after preprocessing, `spec.outputs`).
-        train: `(x, y)` of tensors or arrays; a DataFrame or the path of a CSV file, with `target`; a map-style Dataset.
+        train: `(x, y)` of tensors or arrays; a DataFrame (pandas, polars) or the path of a CSV or Parquet file, with
+            `target`; the path of an `.npz`, of a folder of images with a subfolder per class, of MNIST's files;
+            `("x.npy", "y.npy")`, which stay on disk where they are large, as a `numpy.memmap` does; a map-style Dataset;
+            a DataLoader, which is iterated as it is, or an IterableDataset: then give `validation` and `test` too.
         validation: rows to tune on: data like `train`, or a share of the rows; by default 15 % are split off.
         test: rows to measure on once: data like `train`, a share, or False for none; by default 20 % are split off.
             They are sealed at once: only `evaluate` opens them, and the openings are counted.
         loss: a name ("cross_entropy", "binary_cross_entropy" on logits, "nll", "mse", "mae", "huber"), one of torch's
             losses, or a function `(output, target) -> scalar`.
-        metrics: names ("accuracy", "balanced_accuracy", "f1", "auc", "average_precision", "r2", "rmse", ...) or
+        step: `(model, batch) -> loss` or `(loss, output, target)`, for models that compute their own loss, several
+            losses, batches of any form; instead of `loss`. `batch` is what the data give: `(inputs, target)` for arrays,
+            tables and pairs, else the collated items or the DataLoader's batch, on the device. With output and target
+            the usual metrics are measured.
+        collate: a list of a Dataset's items -> `(inputs, target)`, where items differ in length; each tensor has a row
+            per item in dimension 0. With a `step` a batch of any form.
+        metrics: names ("accuracy", "balanced_accuracy", "f1", "auc", "micro_f1", "perplexity", "r2", "rmse", ...) or
             functions `(output, target) -> float` (more is better), shown for the validation rows each epoch.
-        task: "binary", "multiclass" or "regression", where loss and target leave it open.
-        target: name of the target column of a table; for a file without a line of names its place, -1 is the last.
+        task: "binary", "multiclass", "multilabel", "per_position" or "regression", where loss and target leave it open.
+        target: name of the target column of a table, or a list of several; for a file without a line of names its
+            place, -1 is the last.
         groups: name of a column, or one value per row: rows of a group stay together in a split.
         time: name of a column, or one value per row: validation and test are the latest rows.
+        split: "auto" spreads each class over the parts in proportion, where there are classes; "random" does not.
+        class_weights: how much each class counts in the loss: "balanced" (N / (K n_k), as scikit-learn), one number per
+            class, or label -> number; of a multi-label task how much each label's positive entries count. Measures are
+            never weighted.
+        sample_weights: how much each row counts in the loss: name of a column, or one number from 0 per row.
         name: begins the names of the runs; by default two random words.
         directory: folder of the runs and the seal's log.
         seed: decides the split and, unless a plan has its own, initialization, order and noise.
@@ -69,18 +89,23 @@ class Experiment:
         train: Any,
         validation: Any = None,
         test: Any = None,
-        loss: str | Callable[[Any, Tensor], Tensor],
+        loss: str | Callable[[Any, Tensor], Tensor] | None = None,
+        step: StepFunction | None = None,
+        collate: Collate | None = None,
         metrics: Sequence[str | Callable[[Any, Tensor], float]] | None = None,
         task: str | None = None,
-        target: str | int | None = None,
+        target: TargetName = None,
         groups: Any = None,
         time: Any = None,
+        split: str = "auto",
+        class_weights: ClassWeights | None = None,
+        sample_weights: Any = None,
         name: str | None = None,
         directory: str | Path = "runs",
         seed: int = 0,
         device: str = "auto",
     ) -> None:
-        self.loss, self.loss_name = resolve_loss(loss)
+        self.loss, self.loss_name = find_loss(loss, step, weighted=class_weights is not None or sample_weights is not None)
         self.directory, self.seed, self.name = Path(directory), seed, name
         self.device = choose_device(device)
         self.data = prepare(
@@ -92,11 +117,21 @@ class Experiment:
             target=target,
             groups=groups,
             time=time,
+            split=split,
+            class_weights=class_weights,
+            sample_weights=sample_weights,
             seed=seed,
             directory=self.directory,
+            collate=collate,
+            step=step,
         )
+        if step is not None:
+            own = task_of_step(model, self.data, task=task, device=self.device, seed=seed)
+            self.data = replace(self.data, task=own)
         self.task = self.data.task
-        self.metrics = default_metrics(self.task.kind) if metrics is None else tuple(metrics)
+        if self.data.label_weights is not None or self.data.train.weights is not None:
+            self.loss = weighted_loss(self.loss, self.loss_name, self.data.label_weights)
+        self.metrics = SHOWN[self.task.kind] if metrics is None else tuple(metrics)
         # A module is copied now, so that what happens to the user's own afterwards changes no run.
         self.model: ModelSource = clone(model) if isinstance(model, nn.Module) else model
         self.source: dict[str, str] = {}  # file, name and hash, where the command line loaded the experiment
@@ -111,36 +146,41 @@ class Experiment:
 
         Args:
             plan: what it leaves at `"auto"` is decided first, and each choice is shown with its reason.
-            listeners: functions of one event (`thalweg.events`); by default the live terminal. `()` is silent.
+            listeners: functions of one event (`thalweg.events`); by default the live terminal, in a notebook
+                its live output. `()` is silent.
         """
-        setup = self._set_up(plan or Plan())
+        asked = plan or Plan()
+        setup = self._set_up(asked)
         folder = new_run_folder(self.directory, self.name)
-        with default_terminal(listeners) as told:
+        with locked(folder), default_terminal(listeners) as told:
             session = self._session(folder, setup, told)
-            session.begin(self._facts())
-            session.train()
+            session.start(self._facts() | {"user_plan": asked.to_json()})
         return Run(folder, experiment=self, setup=setup)
 
     def resume(self, run: Run | str, *, epochs: int | None = None, listeners: Sequence[Listener] | None = None) -> Run:
-        """Goes on with a run from its last checkpoint, bit-identical; `epochs` extends it.
+        """Goes on with a run from its last checkpoint, bit-identical; one killed before its first begins again.
+
+        Args:
+            run: the run, its name, or the path of its folder, which may have been copied from elsewhere.
+            epochs: extends the run to so many epochs, also one that is complete or has stopped early; the schedule is
+                then that of the longer run.
+            listeners: as for `train`.
 
         Raises:
             UsageError: when the run is complete and `epochs` asks for no more, or belongs to other data.
+            StoreError: when another process trains the run, or what was saved is damaged.
         """
-        folder = self.open(run).directory if isinstance(run, str) else run.directory
+        folder = self.directory / run if isinstance(run, str) else run.directory
         store = Store(folder / FILE)
-        plan = Plan.from_json(store.get("plan") or {})
-        if epochs is not None:
-            plan = plan.replace(epochs=epochs)
-        if store.get("status") == "completed" and store.get("step", 0) >= store.get("num_steps", 0) and epochs is None:
-            raise UsageError(f"The run {folder.name} is complete; resume(run, epochs=...) with more epochs extends it.")
-        self._require_same_rows(store, folder.name)
-        setup = self._set_up(plan)
-        with default_terminal(listeners) as told:
+        with locked(folder), default_terminal(listeners) as told:
+            plan = plan_to_resume(store, folder.name, epochs)
+            self._require_same_rows(store, folder.name)
+            setup = self._set_up(plan)
             session = self._session(folder, setup, told)
-            session.decisions = [Decision(**d) for d in store.get("decisions", [])]
-            store.put({"plan": plan.to_json()})
-            session.train(resumed=True)
+            if store.get("plan") is None:  # stopped during the check or the race
+                session.start(self._facts() | {"user_plan": plan.to_json()})
+            else:
+                session.resume(epochs)
         return Run(folder, experiment=self, setup=setup)
 
     def evaluate(self, run: Run) -> Result:
@@ -161,16 +201,11 @@ class Experiment:
             objective: Objective = "balanced_accuracy" if are_even(target) else "f1"
             scores = scores_of(self.loss_name, output)
             threshold = choose_threshold(output, target, objective=objective, scores=scores)
+        if self.task.kind == "multilabel":
+            output, target = run.outputs(self.data.validation)
+            threshold = choose_common_threshold(output, target, scores=scores_of(self.loss_name, output, labels=True))
         rows = seal.open(run.name)
-        output, target = run.outputs(rows)
-        result = measure(
-            output,
-            target,
-            kind=self.task.kind,
-            scores=scores_of(self.loss_name, output),
-            threshold=threshold,
-            classes=tuple(map(str, self.task.classes)),
-        )
+        result = measure_model(run.model, rows, self.task, self.loss_name, threshold)
         opened = {"digest": seal.digest, "openings": seal.count(), "rows": len(seal)}
         run.store.put({"result": result.to_json(), "seal": opened})
         return result
@@ -221,24 +256,43 @@ class Experiment:
         sha = hashlib.sha256()
         for rows in (self.data.train, self.data.validation):
             sha.update(rows.ids.numpy().tobytes())
-            sha.update(rows.target.contiguous().numpy().tobytes())
+            if not isinstance(rows, BatchRows):
+                sha.update(rows.target.contiguous().numpy().tobytes())
+            elif rows.exact:  # else each pass may bring other rows, and in any order
+                sha.update(rows.target.sort(0).values.numpy().tobytes())
         return sha.hexdigest()
 
 
-def default_metrics(kind: Kind) -> tuple[str, ...]:
-    """What the epoch table shows where the user named nothing; a binary task's ranking is measured beside it."""
-    return (SHOWN[kind], "auc") if kind == "binary" else (SHOWN[kind],)
+def find_loss(
+    loss: str | LossFunction | None, step: StepFunction | None, *, weighted: bool
+) -> tuple[LossFunction, str | None]:
+    """The loss and its name; a step's own has none. Raises `UsageError` unless exactly one of them is given."""
+    if step is None:
+        if loss is None:
+            raise UsageError("loss= is missing. Name one, or pass step=(model, batch) -> loss, which computes it.")
+        return resolve_loss(loss)
+    if loss is not None:
+        raise UsageError(f"step= computes the loss, and loss={loss!r} was given too. Leave one of them out.")
+    if not callable(step):
+        raise UsageError(f"step got {step!r}; pass a function (model, batch) -> loss or (loss, output, target).")
+    if weighted:
+        raise UsageError("step= computes the loss, and weighs it: leave class_weights and sample_weights out.")
+    return step_loss, None
 
 
 @contextmanager
 def default_terminal(listeners: Sequence[Listener] | None) -> Iterator[Sequence[Listener]]:
-    """The given listeners, or for None the live terminal, whose bar is gone afterwards whatever happens."""
+    """The given listeners, or for None what shows a training here: the terminal, or a notebook's output.
+
+    Whatever happens, it is left with its last state: no bar stays.
+    """
     if listeners is not None:
         yield listeners
         return
+    from thalweg.show.notebook import Notebook, in_notebook
     from thalweg.show.terminal import Terminal
 
-    terminal = Terminal()
+    terminal = Notebook() if in_notebook() else Terminal()
     try:
         yield (terminal,)
     finally:

@@ -119,6 +119,11 @@ class Finding:
         lines += [f"   = excluded: {rival.cause}: {rival.test}" for rival in self.excluded]
         return "\n".join(lines)
 
+    def _repr_html_(self) -> str:
+        from thalweg.show.notebook import finding_html
+
+        return finding_html(self)
+
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
@@ -130,3 +135,21 @@ class Finding:
             "remedies": tuple(Remedy(**r) for r in data["remedies"]),
         }
         return cls(**{**data, **lists})
+
+
+class Findings(tuple[Finding, ...]):
+    """Findings that print one below the other; a notebook shows them as cards.
+
+    >>> Findings()
+    no findings
+    """
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "\n\n".join(map(str, self)) or "no findings"
+
+    def _repr_html_(self) -> str:
+        from thalweg.show.notebook import findings_html
+
+        return findings_html(self)

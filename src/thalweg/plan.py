@@ -203,6 +203,11 @@ class Plan:
         lines = [f"  {f.name} = {getattr(self, f.name)!r}" for f in fields(self)]
         return "Plan(\n" + "\n".join(lines) + "\n)"
 
+    def _repr_html_(self) -> str:
+        from thalweg.show.notebook import plan_html
+
+        return plan_html(self)
+
 
 FIELDS: tuple[str, ...] = tuple(f.name for f in fields(Plan))
 

@@ -11,8 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from thalweg.data.rows import AnyRows, Rows, spread, tensors_of
-from thalweg.data.task import Task
+from thalweg.data.images import GuardedImages
+from thalweg.data.rows import AnyRows, DatasetRows, Rows, take, tensors_of
+from thalweg.data.sample import spread
+from thalweg.data.stored import GuardedArrays
+from thalweg.data.task import CLASSES, Task
 from thalweg.parts.optimizers import AdamW
 from thalweg.parts.schedules import WarmupCosine
 from thalweg.plan import Plan
@@ -69,6 +72,7 @@ def resolve(
         "preprocessing": lambda: preprocessing_for(rows, network, table),
         "target_scaling": lambda: target_scaling_for(rows.target, task, loss_name),
         "clip_norm": lambda: clip_norm_for(network),
+        "precision": lambda: precision_for(network),
         "selection": lambda: selection_for(rows.target, task, metrics),
         "seed": lambda: (seed, "the experiment's"),
     }
@@ -100,6 +104,10 @@ def epochs_for(num_rows: int, batch_size: int) -> tuple[int, str]:
 def preprocessing_for(rows: AnyRows, network: nn.Module, table: bool) -> tuple[str, str]:
     if table:
         return "standardize", "columns of a table have units of their own"
+    if rows.step is not None:
+        return "none", "a step of your own gets the inputs as they are, which it may also predict"
+    if isinstance(rows, DatasetRows) and isinstance(rows.dataset, GuardedArrays | GuardedImages):
+        rows = spread(rows, 256)
     if not isinstance(rows, Rows):
         return "none", "a Dataset prepares its own items"
     numeric = [v for v in tensors_of(rows.inputs) if is_numeric(v)]
@@ -107,7 +115,8 @@ def preprocessing_for(rows: AnyRows, network: nn.Module, table: bool) -> tuple[s
         return "none", "the inputs are indices"
     if why := trained_before(network):
         return "none", f"{why}: its inputs are taken to be as it knows them"
-    sample = [v.double() for v in tensors_of(spread(rows, 2000).inputs) if is_numeric(v)]
+    some = torch.linspace(0, len(rows) - 1, min(2000, len(rows))).long()
+    sample = [v.double() for v in tensors_of(take(rows.inputs, some)) if is_numeric(v)]
     if all(is_standard(v) for v in sample):
         return "none", "the inputs have mean 0 and deviation 1 already"
     return "standardize", "the inputs have a mean or a deviation far from 0 and 1"
@@ -147,6 +156,13 @@ def clip_norm_for(network: nn.Module) -> tuple[float | None, str]:
     return None, "nothing in the network calls for it"
 
 
+def precision_for(network: nn.Module) -> tuple[str, str]:
+    device = next(network.parameters()).device
+    if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
+        return "bf16", "the GPU computes it at a multiple of float32's speed; weights and updates stay float32"
+    return "float32", "the device gains nothing by less"
+
+
 def are_even(target: Tensor) -> bool:
     """Whether no class is much rarer than the others."""
     counts = torch.unique(target.long(), return_counts=True)[1]
@@ -155,7 +171,7 @@ def are_even(target: Tensor) -> bool:
 
 def selection_for(target: Tensor, task: Task, metrics: Sequence[str]) -> tuple[str, str]:
     """Accuracy for even classes: cross-entropy may rise while accuracy still does (L42); else the loss."""
-    if task.kind == "regression" or "accuracy" not in metrics:
+    if task.kind not in CLASSES or "accuracy" not in metrics:
         return "loss", "the smoothest measure on the validation rows"
     if not are_even(target):
         return "loss", "the classes are uneven, and accuracy would favor the large ones"

@@ -1,10 +1,11 @@
 """Run: one training, stored in a folder; readable without torch, usable for prediction with it."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from thalweg.evaluate.result import Result
-from thalweg.findings import Finding
+from thalweg.findings import Findings
 from thalweg.plan import Plan
 from thalweg.store import FILE, Store
 
@@ -62,8 +63,8 @@ class Run:
 
     @property
     def status(self) -> str:
-        """ "running", "completed", "interrupted" or "failed"."""
-        return str(self.store.get("status", "failed"))
+        """ "running", "completed", "interrupted" (also where the process died) or "failed"."""
+        return str(self.store.get("status", "interrupted"))
 
     @property
     def verdict(self) -> str:
@@ -81,8 +82,8 @@ class Run:
         return list(self.store.get("decisions", []))
 
     @property
-    def findings(self) -> list[Finding]:
-        return self.store.findings()
+    def findings(self) -> Findings:
+        return Findings(self.store.findings())
 
     @property
     def history(self) -> dict[str, list[float]]:
@@ -90,7 +91,7 @@ class Run:
 
         `pandas.DataFrame(run.history)` is a table of it.
         """
-        readings = self.store.readings()
+        readings = self.store.readings(*EPOCH_READINGS, "validation.")
         names = [r.name for r in readings if r.name in EPOCH_READINGS or r.name.startswith("validation.")]
         curves = {name: [r.value for r in readings.of(name)] for name in dict.fromkeys(names)}
         return {"step": [float(r.step or 0) for r in readings.of("train.loss")], **curves}
@@ -99,7 +100,7 @@ class Run:
     def metrics(self) -> dict[str, float]:
         """The measures on the validation rows at the weights that were kept."""
         prefix = "fit.validation_"
-        return {r.name.removeprefix(prefix): r.value for r in self.store.readings() if r.name.startswith(prefix)}
+        return {r.name.removeprefix(prefix): r.value for r in self.store.readings(prefix)}
 
     @property
     def result(self) -> Result | None:
@@ -129,20 +130,29 @@ class Run:
 
         return outputs_of(self.model, rows)
 
-    def predict(self, x: Any, *, threshold: float | None = None) -> Any:
-        """Predictions for raw inputs: class labels (an array) or, for a regression, values in the target's unit.
+    def predict(self, x: Any, *, threshold: "float | Sequence[float] | None" = None) -> Any:
+        """Predictions for raw inputs, as an array.
+
+        | task | array |
+        |---|---|
+        | binary, multiclass | `[N]` labels |
+        | multilabel | `[N, T]` True where the row has the label; columns in the order of `run.classes` |
+        | per_position | `[N, ...]` class indices |
+        | regression | `[N]` or `[N, T]` values in the target's unit |
 
         Args:
             x: inputs in the form the experiment was given: tensor, array, DataFrame with the same columns.
-            threshold: of the positive class of a binary task; by default the one that `evaluate` chose on the
-                validation rows, or 0.5 before that.
+            threshold: probability above which the positive class of a binary task, or a label, is called; of labels
+                also one for each. By default the one that `evaluate` chose on the validation rows, or 0.5 before that.
         """
         from thalweg.saved import predict
 
         return predict(self, x, threshold)
 
     def predict_probabilities(self, x: Any) -> "Tensor":
-        """Probabilities `[N, classes]` for raw inputs, in the order of `run.classes`."""
+        """Probabilities for raw inputs: `[N, classes]` in the order of `run.classes`; `[N, T]` of labels, which need not
+        sum to 1; `[N, ..., classes]` per position.
+        """
         from thalweg.saved import probabilities
 
         return probabilities(self, x)
@@ -172,6 +182,11 @@ class Run:
 
     def __repr__(self) -> str:
         return f"Run({self.name!r}, {self.status}: {self.verdict or 'no verdict yet'})"
+
+    def _repr_html_(self) -> str:
+        from thalweg.show.notebook import run_html
+
+        return run_html(self.directory)
 
     def attach(self, experiment: "Experiment") -> None:
         """Gives a run that was opened without code the experiment it belongs to."""

@@ -1,6 +1,6 @@
 """A run's trained model: loaded with its weights, asked for predictions, exported."""
 
-import math
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,12 +9,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from thalweg.data.asked import asked_rows
 from thalweg.data.feeder import Feeder
 from thalweg.data.inputs import InputSpec
-from thalweg.data.rows import AnyRows, Rows, call, num_rows
+from thalweg.data.rows import AnyRows, Rows, StepOutput, call, tensors_of
 from thalweg.data.task import Task
 from thalweg.errors import ModelError, StoreError, UsageError
-from thalweg.parts.metrics.forms import Scores, binary_scores, neutral
+from thalweg.evaluate.measures import measure
+from thalweg.evaluate.own import measure_own
+from thalweg.evaluate.per_position import measure_per_position
+from thalweg.evaluate.result import Result, Threshold
+from thalweg.parts.metrics.forms import Scores, binary_scores, label_scores, neutral
+from thalweg.parts.metrics.per_position import row_sums
 from thalweg.parts.preprocessing.standardize import TargetScale, restore
 from thalweg.parts.preprocessing.table import TablePreprocessing
 from thalweg.train.checkpoint import load_checkpoint, save_checkpoint
@@ -28,7 +34,10 @@ if TYPE_CHECKING:
     from thalweg.setup import Setup
 
 BATCH_ROWS = 1024
+OWN_BATCHES = 32  # whose losses tell the spread of a step's own loss
+BATCH_NUMBERS = 2**24  # of the outputs of a batch: 64 MiB
 CHECKPOINTS = "checkpoints"
+CUT = ("binary", "multilabel")  # tasks whose scores are cut at a threshold
 
 
 def save_preparation(folder: Path, preprocessing: nn.Module | None, scaling: TargetScale | None) -> None:
@@ -96,7 +105,8 @@ def load_weights(run: "Run", network: nn.Module) -> None:
         weights = load_checkpoint(folder, "best")[0]
     else:
         state = load_checkpoint(folder, "last")[0]
-        weights = {k.removeprefix("network."): v for k, v in state.items() if k.startswith("network.")}
+        kept = "average." if run.plan.averaging is not None else "network."
+        weights = {k.removeprefix(kept): v for k, v in state.items() if k.startswith(kept)}
     own = tensors(network)
     wrong = sorted(own.keys() ^ weights.keys()) + [k for k in own if k in weights and own[k].shape != weights[k].shape]
     if wrong:
@@ -109,13 +119,39 @@ def load_weights(run: "Run", network: nn.Module) -> None:
 
 def outputs_of(model: nn.Module, rows: AnyRows) -> tuple[Any, Tensor]:
     """Outputs of the whole model, and the targets as the data have them, on the CPU."""
+    outputs, targets = zip(*batches_of(model, rows, BATCH_ROWS), strict=True)
+    return to_cpu(join(list(outputs))), torch.cat(targets).cpu()
+
+
+def batches_of(model: nn.Module, rows: AnyRows, size: int) -> Iterator[tuple[Any, Tensor]]:
+    """Outputs and targets of the whole model, `size` rows at once; of a user's `step` those that it returned."""
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
-    outputs, targets = [], []
+    network, transform = model, None
+    if rows.step is not None and isinstance(model, Model):  # the step may know more of the network than its call
+        network, transform = model.network, model.preprocessing
+    feeder = Feeder(rows, batch_size=size, seed=0, shuffle=False, device=device, transform=transform)
     with evaluating(model):
-        for inputs, target in Feeder(rows, batch_size=BATCH_ROWS, seed=0, shuffle=False, device=device).epoch(0):
-            outputs.append(call(model, inputs))
-            targets.append(target)
-    return to_cpu(join(outputs)), torch.cat(targets).cpu()
+        for inputs, target in feeder.epoch(0):
+            output = call(network, inputs)
+            if isinstance(output, StepOutput):
+                yield answer_of(output, target)
+            else:
+                yield output, target
+
+
+def answer_of(output: StepOutput, target: Tensor) -> tuple[Any, Tensor]:
+    if output.output is None:
+        raise UsageError(
+            "step(model, batch) returned the loss alone, so there are no outputs to measure. Return "
+            "(loss, output, target)."
+        )
+    return output.output, target if output.target is None else output.target
+
+
+def few_rows(row: Tensor, task: Task) -> int:
+    """How many rows to run at once: fewer where each of a row's positions, in `row`, has an output for every class."""
+    numbers = row.numel() * task.num_outputs if task.kind == "per_position" else 1
+    return max(1, min(BATCH_ROWS, BATCH_NUMBERS // numbers))
 
 
 def to_cpu(value: Any) -> Any:
@@ -124,17 +160,69 @@ def to_cpu(value: Any) -> Any:
     return {k: to_cpu(v) for k, v in value.items()} if isinstance(value, dict) else tuple(map(to_cpu, value))
 
 
+def measure_model(
+    model: nn.Module, rows: AnyRows, task: Task, loss_name: str | None, threshold: Threshold | None
+) -> Result:
+    """Every measure of a whole model on rows, with intervals."""
+    if task.kind == "own":
+        return measure_own(*own_losses(model, rows, max(1, min(BATCH_ROWS, len(rows) // OWN_BATCHES))))
+    if task.kind == "per_position":  # the outputs of all rows, a number per class of each position, would be too large
+        sums = [row_sums(output, target).cpu() for output, target in batches_of(model, rows, few_rows(rows.target[0], task))]
+        return measure_per_position(torch.cat(sums), seed=0, replicates=1000)
+    output, target = outputs_of(model, rows)
+    scores = scores_of(loss_name, output, labels=task.kind == "multilabel")
+    names = tuple(map(str, task.targets if task.kind == "regression" else task.classes))
+    return measure(output, target, kind=task.kind, scores=scores, threshold=threshold, classes=names)
+
+
 def raw_outputs(run: "Run", x: Any) -> Any:
-    inputs = InputSpec.from_json(run.store.get("inputs")).encode(x)
-    count = num_rows(inputs)
-    return outputs_of(run.model, Rows(inputs, torch.zeros(count), torch.arange(count), "test"))[0]
+    output, _ = next(iter(batches_of(run.model, rows := rows_of(run, x), BATCH_ROWS)))
+    if not isinstance(output, Tensor | tuple | dict):
+        raise UsageError(
+            f"{type(run.network).__name__} returns a {type(output).__name__}, of which no labels or values are known; "
+            "run.model(x) gives it."
+        )
+    return outputs_of(run.model, rows)[0]
 
 
-def scores_of(loss_name: str | None, output: Any) -> Scores:
-    """What a classifier's outputs hold: logits under a named loss; under the user's own what they look like."""
+def rows_of(run: "Run", x: Any) -> AnyRows:
+    """What the model is asked about, in the form of the training data."""
+    kind = run.store.get("task")["kind"]
+    if kind == "own":
+        raise UsageError(
+            "The step of this run gives the loss alone, so there is nothing to predict; run.network is the trained "
+            "network."
+        )
+    train = None if run._experiment is None else run._experiment.data.train
+    spec = InputSpec.from_json(run.store.get("inputs"))
+    return asked_rows(x, spec, train, any_length=kind == "per_position")
+
+
+def own_losses(model: nn.Module, rows: AnyRows, size: int) -> tuple[list[float], list[int]]:
+    """The loss that the user's `step` gives of each batch, and its rows."""
+    assert isinstance(model, Model)
+    device = next((p.device for p in model.parameters()), torch.device("cpu"))
+    feeder = Feeder(rows, batch_size=size, seed=0, shuffle=False, device=device, transform=model.preprocessing)
+    losses, sizes = [], []
+    with evaluating(model):
+        for inputs, target in feeder.epoch(0):
+            output = call(model.network, inputs)
+            assert isinstance(output, StepOutput)
+            losses.append(float(output.loss))
+            sizes.append(len(target))
+    return losses, sizes
+
+
+def scores_of(loss_name: str | None, output: Any, *, labels: bool = False) -> Scores:
+    """What a classifier's outputs hold: logits under a named loss; under the user's own what they look like.
+
+    The probabilities of `labels` need not sum to 1.
+    """
     if loss_name is not None or not isinstance(output, Tensor):
         return "logits"
     shares = bool(((output >= 0) & (output <= 1)).all())
+    if labels:
+        return "probabilities" if shares else "logits"
     sums = output.sum(1) if output.dim() > 1 and output.shape[1] > 1 else output.new_ones(1)
     return "probabilities" if shares and torch.allclose(sums, torch.ones_like(sums), atol=1e-4) else "logits"
 
@@ -142,14 +230,18 @@ def scores_of(loss_name: str | None, output: Any) -> Scores:
 def class_outputs(run: "Run", x: Any) -> tuple[Task, Tensor, Scores]:
     task = Task.from_json(run.store.get("task"))
     output = raw_outputs(run, x)
-    return task, output, scores_of(run.store.get("loss"), output)
+    return task, output, scores_of(run.store.get("loss"), output, labels=task.kind == "multilabel")
 
 
 def probabilities(run: "Run", x: Any) -> Tensor:
-    """`[N, classes]`. Outputs that are probabilities already are passed on."""
+    """`[N, classes]`; of labels `[N, T]`, per position `[N, ..., V]`. Probabilities are passed on as they are."""
     task, output, scores = class_outputs(run, x)
     if task.kind == "regression":
         raise UsageError("A regression has no probabilities; run.predict(x) gives its values.")
+    if task.kind == "multilabel":
+        return output if scores == "probabilities" else output.sigmoid()
+    if task.kind == "per_position":
+        return output.movedim(run.store.get("class_dim"), -1).softmax(-1)
     if output.dim() > 1 and output.shape[1] > 1:
         return output if scores == "probabilities" else output.softmax(1)
     positive = output.reshape(-1)
@@ -157,24 +249,58 @@ def probabilities(run: "Run", x: Any) -> Tensor:
     return torch.stack([1 - positive, positive], dim=1)
 
 
-def predict(run: "Run", x: Any, threshold: float | None) -> NDArray[Any]:
+def predict(run: "Run", x: Any, threshold: float | Sequence[float] | None) -> NDArray[Any]:
     """Labels, or values in the target's unit."""
-    task, output, scores = class_outputs(run, x)
-    if threshold is not None and (task.kind != "binary" or not 0 < threshold < 1):
-        raise UsageError(f"threshold={threshold!r} must be a probability between 0 and 1, of a binary task.")
+    task = Task.from_json(run.store.get("task"))
+    if threshold is not None:
+        check_threshold(threshold, task)
+    if task.kind == "per_position":
+        return predict_positions(run, x, task)
+    output = raw_outputs(run, x)
+    scores = scores_of(run.store.get("loss"), output, labels=task.kind == "multilabel")
     if task.kind == "regression":
         values: NDArray[Any] = output.float().numpy()
         return values
     if task.kind == "multiclass":
         index = output.argmax(1)
     else:
-        result = run.result
-        cut = result.threshold.value if result is not None and result.threshold is not None else neutral(scores)
-        if threshold is not None:
-            cut = threshold if scores == "probabilities" else math.log(threshold / (1 - threshold))
+        cut = cut_of(run, threshold, scores)
+        if task.kind == "multilabel":
+            called: NDArray[Any] = (label_scores(output, scores) > cut).numpy()
+            return called
         index = (binary_scores(output, scores) > cut).long()
     labels: NDArray[Any] = np.asarray(task.classes)[index.numpy()]
     return labels
+
+
+def predict_positions(run: "Run", x: Any, task: Task) -> NDArray[Any]:
+    """`[N, ...]` int64, the likeliest class of each position; a few rows at once."""
+    rows = rows_of(run, x)
+    size = few_rows(tensors_of(rows.inputs)[0][0], task) if isinstance(rows, Rows) else BATCH_ROWS
+    dim = run.store.get("class_dim")
+    parts = [output.argmax(dim).cpu() for output, _ in batches_of(run.model, rows, size)]
+    found: NDArray[Any] = torch.cat(parts).numpy()
+    return found
+
+
+def check_threshold(threshold: float | Sequence[float], task: Task) -> None:
+    values = [threshold] if isinstance(threshold, int | float) else list(threshold)
+    several = len(values) > 1 or not isinstance(threshold, int | float)
+    fits = task.kind == "multilabel" and len(values) == len(task.classes) if several else task.kind in CUT
+    if not fits or not all(0 < value < 1 for value in values):
+        raise UsageError(
+            f"threshold={threshold!r} must be a probability between 0 and 1, of a binary or multi-label task, or one for "
+            "each label."
+        )
+
+
+def cut_of(run: "Run", threshold: float | Sequence[float] | None, scores: Scores) -> Tensor | float:
+    """The cut in the unit of the scores: the user's, the one that `evaluate` chose, or that of probability 1/2."""
+    if threshold is not None:
+        share = torch.as_tensor(threshold, dtype=torch.float64)
+        return share if scores == "probabilities" else share.logit()
+    result = run.result
+    return neutral(scores) if result is None or result.threshold is None else result.threshold.value
 
 
 class Positional(nn.Module):
@@ -191,6 +317,11 @@ class Positional(nn.Module):
 def export(run: "Run", path: Path) -> Path:
     """Writes the model as a torch.export program with a free number of rows; a dict's entries become positional."""
     spec = InputSpec.from_json(run.store.get("inputs"))
+    if spec.form in ("items", "batches"):
+        raise UsageError(
+            "An export has inputs of fixed shapes, and those of this run differ from batch to batch. Export run.model "
+            "yourself with torch.export, its dynamic shapes named."
+        )
     example = [
         torch.zeros(2, *shape, dtype=getattr(torch, dtype))
         for shape, dtype in zip(spec.shapes, spec.dtypes, strict=True)

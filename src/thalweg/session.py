@@ -4,7 +4,7 @@ import math
 import platform
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,27 +15,31 @@ import torch
 import thalweg
 from thalweg.build import describe
 from thalweg.data.prepare import Prepared
-from thalweg.data.rows import head, spread
+from thalweg.data.sample import head, spread
+from thalweg.data.workers import deaths_named
 from thalweg.doctor.after import kept_weights, rise
 from thalweg.doctor.check import Check, check
 from thalweg.doctor.diagnose import diagnose
-from thalweg.errors import TrainingError
-from thalweg.events import Decided, Event, FindingRaised, Listener, RunEnded, RunStarted, StageEnded
+from thalweg.errors import StoreError, TrainingError
+from thalweg.events import Decided, Event, FindingRaised, Listener, RunEnded, RunStarted, StageEnded, guarded
 from thalweg.findings import Finding
 from thalweg.measure.graph import layers
 from thalweg.parts.optimizers import Optimizer
 from thalweg.probes.rate_race import Race, race
 from thalweg.readings import Reading, Readings
 from thalweg.recipe import Decision
+from thalweg.resume import decisions_of, differences, require_more
 from thalweg.rules import all_rules, judge_all
 from thalweg.saved import CHECKPOINTS, save_preparation
 from thalweg.setup import Setup
 from thalweg.store import FILE, Store, Writer
-from thalweg.train.clone import clone, set_tensors
+from thalweg.train.clone import clone, set_tensors, tensors
 from thalweg.train.loop import Job, Training
 from thalweg.train.losses import LossFunction
+from thalweg.train.step import clipping_of
 
 FIT_ROWS = 2000  # training rows on which the kept weights are measured once more, in evaluation mode
+UNTRAINED = "Not trained: it was interrupted before the first step; resumed, it begins again."
 
 
 @dataclass
@@ -51,6 +55,7 @@ class Session:
     listeners: Sequence[Listener]
 
     def __post_init__(self) -> None:
+        self.listeners = [guarded(listener) for listener in self.listeners]
         self.store = Store(self.folder / FILE, create=True)
         self.plan, self.decisions = self.setup.plan, list(self.setup.decisions)
         self.started = time.monotonic()
@@ -58,13 +63,29 @@ class Session:
 
     # ------------------------------------------------------------------ verbs
 
+    def start(self, facts: dict[str, Any]) -> str:
+        """A new training from its check to its end, or to Ctrl-C, which may come before the first step."""
+        try:
+            self.begin(facts)
+        except KeyboardInterrupt:
+            self.store.put({"verdict": UNTRAINED})
+            self.store.close()
+            seconds = time.monotonic() - self.started
+            self._emit(RunEnded(self.folder.name, "interrupted", UNTRAINED, None, seconds))
+            return "interrupted"
+        return self.train()
+
     def begin(self, facts: dict[str, Any]) -> None:
         """Writes what is known before the first step, checks, and finds the rate."""
         with self._status_kept():
             self._begin(facts)
 
     def _begin(self, facts: dict[str, Any]) -> None:
-        self.store.put(facts | self._facts())
+        # First of all what a run that is killed in the next moment needs to begin again: the user's plan.
+        created = self.store.get("created", datetime.now(UTC).isoformat(timespec="seconds"))
+        self.store.put(facts | {"name": self.folder.name, "created": created, "status": "running"})
+        self.store.forget_after(0)
+        self.store.put(self._facts())
         save_preparation(self.folder, self.setup.preprocessing, self.setup.target_scaling)
         self._announce()
         for decision in self.decisions:
@@ -74,19 +95,43 @@ class Session:
         assert self.plan.optimizer != "auto"
         if self.plan.optimizer.lr == "auto" or self.plan.probes:
             self._race()
-        self.store.put({"plan": self.plan.to_json(), "decisions": [asdict(d) for d in self.decisions]})
+        decisions = [asdict(d) for d in self.decisions]
+        self.store.put({"plan": self.plan.to_json(), "decisions": decisions, "begun": self.store.last_reading()})
 
-    def train(self, *, resumed: bool = False) -> str:
+    def train(self) -> str:
         """Trains to the end or to Ctrl-C; returns the status."""
+        return self._train(self._training())
+
+    def resume(self, epochs: int | None = None) -> str:
+        """Goes on from the last checkpoint, or from the first step where there is none; then as `train`."""
+        self._announce()
+        started = time.monotonic()
         training = self._training()
-        if resumed:
-            self._announce()
+        if (self.folder / CHECKPOINTS / "last.json").is_file():
             training.restore()
-            self.store.forget_after(training.step)
+        else:
+            training.job.writer.rewind(self.store.get("begun", 0))
+        step, per_epoch = training.step, training.steps_per_epoch
+        require_more(
+            self.folder.name, step=step, num_steps=training.num_steps, steps_per_epoch=per_epoch, epochs=epochs
+        )
+        differing = differences(self.store.get("environment", {}), self._environment())
+        facts = [f"from step {step:,} of {training.num_steps:,}, epoch {step // per_epoch + 1}"]
+        if differing:
+            facts.append("not bit-identical to an unbroken run: " + ", ".join(differing))
+        decisions = decisions_of(self.store, self.plan)
+        resumes = [*self.store.get("resumes", []), {"step": step, "differences": differing}]
+        self.store.put({"plan": self.plan.to_json(), "decisions": decisions, "resumes": resumes})
+        self._emit(StageEnded("resume", 0, tuple(facts), (), time.monotonic() - started))
+        return self._train(training)
+
+    def _train(self, training: Training) -> str:
         self.store.put({"status": "running", "num_steps": training.num_steps, "num_epochs": training.num_epochs})
-        with self._status_kept():
+        with self._status_kept(), deaths_named():
+            if chosen := training.compile():
+                self._decide("compile", *chosen)
             status = training.run()
-        self._keep(training)
+            self._keep(training)
         self._end(status, training.best.epoch or None)
         return status
 
@@ -105,11 +150,19 @@ class Session:
 
     @contextmanager
     def _status_kept(self) -> Iterator[None]:
-        """A run that ends by an exception does not stay "running"."""
+        """A run that ends by an exception does not stay "running".
+
+        A disk that refuses a checkpoint or the store ends the training too: one that goes on for hours without saving
+        would lose them. Everything up to the last checkpoint is kept, and the run can be resumed.
+        """
         try:
             yield
         except BaseException as error:
-            self.store.put({"status": "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"})
+            resumable = isinstance(error, KeyboardInterrupt | StoreError)
+            with suppress(StoreError):  # where the disk takes no status either, the free lock tells
+                self.store.put({"status": "interrupted" if resumable else "failed"})
+            if isinstance(error, StoreError):
+                error.add_note(f"The run {self.folder.name} is interrupted; `thalweg resume {self.folder}` goes on.")
             raise
 
     def _emit(self, event: Event) -> None:
@@ -121,9 +174,6 @@ class Session:
         sample = head(self.prepared.train, 2)
         inputs = next(iter(self.setup.held_out(sample, 2).epoch(0)))[0]
         return {
-            "name": self.folder.name,
-            "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            "status": "running",
             "model": {
                 "name": self.model_name,
                 "num_parameters": sum(p.numel() for p in network.parameters()),
@@ -134,15 +184,22 @@ class Session:
             "split": self.prepared.split,
             "inputs": self.prepared.spec.to_json(),
             "task": self.prepared.task.to_json(),
+            "class_dim": self.setup.class_dim,
             "loss": self.loss_name,
-            "environment": {
-                "thalweg": thalweg.__version__,
-                "torch": torch.__version__,
-                "python": platform.python_version(),
-                "device": str(self.setup.device),
-                "threads": torch.get_num_threads(),
-                "platform": platform.platform(),
-            },
+            "environment": self._environment(),
+        }
+
+    def _environment(self) -> dict[str, Any]:
+        device = self.setup.device
+        processor = f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}"
+        return {
+            "thalweg": thalweg.__version__,
+            "torch": torch.__version__,
+            "python": platform.python_version(),
+            "device": str(device),
+            "processor": torch.cuda.get_device_name(device) if device.type == "cuda" else processor,
+            "threads": torch.get_num_threads(),
+            "platform": platform.platform(),
         }
 
     def _check(self) -> None:
@@ -180,14 +237,13 @@ class Session:
         plan, setup = self.plan, self.setup
         assert isinstance(plan.batch_size, int)
         assert isinstance(plan.seed, int)
-        assert plan.clip_norm != "auto"
         return race(
             setup.network,
             self.loss,
             optimizer,
             self.prepared.train,
-            batch_size=plan.batch_size,
-            clip_norm=plan.clip_norm,
+            batch_size=plan.batch_size * plan.accumulate,
+            clipping=clipping_of(plan),
             decay_all=plan.decay_all,
             seed=plan.seed,
             device=setup.device,
@@ -202,13 +258,20 @@ class Session:
         assert plan.optimizer.lr != "auto"
         assert isinstance(plan.epochs, int)
         assert isinstance(plan.batch_size, int)
-        num_steps = plan.epochs * math.ceil(num_rows / plan.batch_size)
+        num_steps = plan.epochs * math.ceil(num_rows / (plan.batch_size * plan.accumulate))
         return [
             Reading("plan.rate", plan.optimizer.lr),
             Reading("plan.steps", num_steps),
             Reading("plan.warmup_steps", getattr(plan.schedule, "warmup", 0.0) * num_steps),
             Reading("data.train_rows", num_rows),
         ]
+
+    def _decide(self, field: str, value: str, reason: str) -> None:
+        """An automatic choice that was made after the others: into the plan, on record, told."""
+        self.plan = self.plan.replace(**{field: value})
+        self.decisions.append(Decision(field, value, reason))
+        self.store.put({"plan": self.plan.to_json(), "decisions": [asdict(d) for d in self.decisions]})
+        self._emit(Decided(field, value, reason))
 
     def _stage(
         self,
@@ -226,13 +289,14 @@ class Session:
         plan, setup = self.plan, self.setup
         assert isinstance(plan.batch_size, int)
         assert isinstance(plan.seed, int)
+        assert isinstance(plan.workers, int)
         return Training(
             Job(
                 network=setup.network,
                 loss=self.loss,
                 plan=plan,
-                train=setup.feeder(self.prepared.train, batch_size=plan.batch_size, seed=plan.seed),
-                validation=setup.held_out(self.prepared.validation, plan.batch_size),
+                train=setup.feeder(self.prepared.train, batch_size=plan.batch_size, seed=plan.seed, workers=plan.workers),
+                validation=setup.held_out(self.prepared.validation, plan.batch_size, plan.workers),
                 metrics=setup.metrics,
                 folder=self.folder / CHECKPOINTS,
                 writer=Writer(self.store),
@@ -245,17 +309,20 @@ class Session:
         best, network, step = training.best, self.setup.network, training.step
         chosen = {"epoch": best.epoch, "step": best.step, "value": best.value, "selection": self.plan.selection}
         self.store.put({"best": chosen, "step": step})
-        if not best.weights:
+        if not best.epoch:
             return
         assert isinstance(self.plan.batch_size, int)
         held_out = training.job.validation
         readings = [Reading("best.epoch", best.epoch, step=step)]
+        last = training.held_network()
         if self.plan.selection == "loss" and best.step < step:
             chosen_network = clone(network)
-            set_tensors(chosen_network, best.weights)
-            readings += rise(chosen_network, network, self.loss, held_out, best_step=best.step, step=step)
+            best.put_into(chosen_network)
+            readings += rise(chosen_network, last, self.loss, held_out, best_step=best.step, step=step)
         if self.plan.keep == "best":
-            set_tensors(network, best.weights)
+            best.put_into(network)
+        elif last is not network:
+            set_tensors(network, tensors(last))
         seen = self.setup.held_out(spread(self.prepared.train, FIT_ROWS), self.plan.batch_size)
         readings += kept_weights(network, self.loss, self.setup.metrics, train=seen, validation=held_out, step=step)
         self.store.add_readings(readings)
@@ -293,6 +360,7 @@ def run_check(setup: Setup, prepared: Prepared, loss: LossFunction, loss_name: s
         device=setup.device,
         probes=plan.probes,
         batch_size=plan.batch_size,
+        known=prepared.readings,
     )
 
 

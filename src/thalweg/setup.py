@@ -9,19 +9,39 @@ from torch import Tensor, nn
 
 from thalweg.build import ModelSource, build_network, spec_of, try_forward, try_loss
 from thalweg.data.feeder import Feeder
+from thalweg.data.loaders import together
+from thalweg.data.noise import global_rng_kept
 from thalweg.data.prepare import Prepared
-from thalweg.data.rows import AnyRows, Inputs, Rows, head
+from thalweg.data.rows import (
+    AnyRows,
+    Batch,
+    BatchRows,
+    DatasetRows,
+    Inputs,
+    Rows,
+    StepOutput,
+    StreamRows,
+    call,
+    is_pair,
+)
+from thalweg.data.sample import head, spread
+from thalweg.data.task import OWN, Task, infer_task
+from thalweg.data.workers import choose_workers, obstacle
+from thalweg.errors import UsageError
 from thalweg.parts.metrics import Metric, metric
+from thalweg.parts.metrics.forms import class_dim
 from thalweg.parts.preprocessing.standardize import Standardize, TargetScale
 from thalweg.parts.preprocessing.table import TablePreprocessing
 from thalweg.plan import Plan
 from thalweg.recipe import Decision, resolve
+from thalweg.train.evaluation import evaluating
 from thalweg.train.layout import channels_last, choose_layout, has_images, use_layout
 from thalweg.train.losses import LossFunction
 
 M = TypeVar("M", bound=nn.Module)
+STEP_ROWS = 512  # on which a step of the user's own shows its targets
 TRIAL_ROWS = 7  # on which network and loss are tried; with 2, a binary output [2, 2] would broadcast with a target [2]
-EVALUATION_ROWS = 1024  # of a validation batch at least: without gradients there is room for more
+EVALUATION_NUMBERS = 2**24  # of the outputs of a validation batch, at most: 64 MiB
 
 
 @dataclass
@@ -35,6 +55,8 @@ class Setup:
     device: torch.device
     plan: Plan
     decisions: list[Decision]
+    evaluation_rows: int = 1024  # of a validation batch at least: without gradients there is room for more
+    class_dim: int | None = None  # of the outputs of a class per position: the last or 1
 
     @property
     def transform(self) -> Callable[[Inputs], Inputs] | None:
@@ -44,7 +66,9 @@ class Setup:
         preprocessing = self.preprocessing
         return lambda inputs: channels_last(inputs if preprocessing is None else preprocessing(inputs))
 
-    def feeder(self, rows: AnyRows, *, batch_size: int, seed: int, shuffle: bool = True) -> Feeder:
+    def feeder(
+        self, rows: AnyRows, *, batch_size: int, seed: int, shuffle: bool = True, workers: int = 0
+    ) -> Feeder:
         """Batches of `rows` as the network takes them."""
         return Feeder(
             rows,
@@ -54,11 +78,13 @@ class Setup:
             device=self.device,
             transform=self.transform,
             target_transform=self.target_scaling,
+            workers=workers,
         )
 
-    def held_out(self, rows: AnyRows, batch_size: int) -> Feeder:
+    def held_out(self, rows: AnyRows, batch_size: int, workers: int = 0) -> Feeder:
         """The same for rows that are only measured on, in their order."""
-        return self.feeder(rows, batch_size=max(batch_size, EVALUATION_ROWS), seed=0, shuffle=False)
+        size = max(batch_size, self.evaluation_rows)
+        return self.feeder(rows, batch_size=size, seed=0, shuffle=False, workers=workers)
 
 
 def set_up(
@@ -79,11 +105,12 @@ def set_up(
     """
     first = head(prepared.train, TRIAL_ROWS)
     table = None if prepared.table is None else fit_table(prepared)
-    shaped = first.inputs if table is None else table(first.inputs)  # standardizing changes no shape
+    shaped = few(first, table)[0]  # standardizing changes no shape
     own_seed = seed if plan.seed == "auto" else plan.seed
     chosen = [metric(name, prepared.task.kind) for name in metrics]
     spec = spec_of(shaped, prepared.task.num_outputs)
     network = build_network(model, spec, seed=int(own_seed), device=device)
+    plan, loaded = loaded_plan(plan, prepared.train)
     plan, decisions = resolve(
         plan,
         rows=prepared.train,
@@ -94,18 +121,26 @@ def set_up(
         table=table is not None,
         seed=seed,
     )
+    refuse_scaling(plan, prepared.train, shaped)
     preprocessing: nn.Module | None = table
-    if table is None and plan.preprocessing == "standardize" and isinstance(prepared.train, Rows):
+    if table is None and plan.preprocessing == "standardize":
         preprocessing = Standardize.fit(prepared.train)
     scaling = TargetScale.fit(prepared.train) if plan.target_scaling == "standardize" else None
     preprocessing, scaling = on(preprocessing, device), on(scaling, device)
-    setup = Setup(network, preprocessing, scaling, [in_unit(m, scaling) for m in chosen], device, plan, decisions)
+    measures = [in_unit(m, scaling) for m in chosen]
+    setup = Setup(network, preprocessing, scaling, measures, device, plan, loaded + decisions)
     inputs, target = next(iter(setup.held_out(first, 2).epoch(0)))
     # A module's lazy layers start alike in every run, as its other weights do; a builder's vary with the plan's seed.
     lazy_seed = seed if isinstance(model, nn.Module) else int(own_seed)
     output = try_forward(network, Rows(inputs, target, first.ids, "train"), seed=lazy_seed)
     try_loss(loss, loss_name, output, target, prepared.task)
+    if isinstance(output, Tensor) and output.dim() > 2:
+        fitting = EVALUATION_NUMBERS // max(output[0].numel(), 1)
+        setup.evaluation_rows = max(1, min(setup.evaluation_rows, fitting))
+        dim = class_dim(output, target)
+        setup.class_dim = -1 if dim == output.dim() - 1 else dim
     lay_out(setup, prepared.train, loss)
+    hire(setup, prepared.train)
     return setup
 
 
@@ -122,6 +157,83 @@ def lay_out(setup: Setup, rows: AnyRows, loss: LossFunction) -> None:
         setup.plan = plan.replace(memory_format=layout)
     if setup.plan.memory_format == "channels_last":
         use_layout(setup.network, torch.channels_last)
+
+
+def few(rows: AnyRows, table: TablePreprocessing | None, device: torch.device | str = "cpu") -> tuple[Inputs, Tensor]:
+    """One batch of a few rows, a table as features."""
+    return next(Feeder(rows, batch_size=len(rows), seed=0, shuffle=False, device=device, transform=table).epoch(0))
+
+
+def loaded_plan(plan: Plan, rows: AnyRows) -> tuple[Plan, list[Decision]]:
+    """The plan with the batch size that a DataLoader decides, and the reason where that was not the plan's."""
+    if not isinstance(rows, BatchRows) or plan.batch_size == rows.batch_size:
+        return plan, []
+    own = "the DataLoader's own" + ("" if plan.batch_size == "auto" else f"; the plan's {plan.batch_size} is not used")
+    return plan.replace(batch_size=rows.batch_size), [Decision("batch_size", str(rows.batch_size), own)]
+
+
+def refuse_scaling(plan: Plan, rows: AnyRows, inputs: Inputs) -> None:
+    """Raises `UsageError` where a step of the user's own leaves nothing to scale, or no one to undo it."""
+    if rows.step is None:
+        return
+    if plan.target_scaling == "standardize":
+        raise UsageError("target_scaling='standardize' with step=: its outputs stay in its own unit. Scale in the step.")
+    if plan.preprocessing == "standardize" and not (isinstance(inputs, Batch) and is_pair(inputs.value)):
+        raise UsageError(
+            "preprocessing='standardize' needs batches (inputs, target); these have a form of their own, which only the "
+            "step knows. Standardize in the Dataset or in the model."
+        )
+
+
+def hire(setup: Setup, rows: AnyRows) -> None:
+    """Decides how many processes read the rows."""
+    if setup.plan.workers == "auto":
+        count, reason = choose_workers(rows)
+        setup.plan = setup.plan.replace(workers=count)
+        if isinstance(rows, DatasetRows | StreamRows):
+            setup.decisions.append(Decision("workers", str(count), reason))
+    elif setup.plan.workers and isinstance(rows, DatasetRows) and (why := obstacle(rows)):
+        setup.plan = setup.plan.replace(workers=0)
+        setup.decisions.append(Decision("workers", "0", why))
+
+
+def task_of_step(
+    model: ModelSource, prepared: Prepared, *, task: str | None, device: torch.device, seed: int
+) -> Task:
+    """What a step of the user's own is measured by, found by running it on some training rows.
+
+    With output and target it is the task that the target makes (that of the data, where it is their target); with the
+    loss alone there is only the loss.
+
+    Raises:
+        ModelError: where model and step do not take the rows.
+        UsageError: for a `task` without outputs, or outputs that are no tensor.
+    """
+    rows = spread(prepared.train, STEP_ROWS)
+    table = None if prepared.table is None else fit_table(prepared).to(device)
+    inputs, target = few(head(prepared.train, TRIAL_ROWS), table, device)
+    network = build_network(model, spec_of(inputs, prepared.task.num_outputs), seed=seed, device=device)
+    found = try_forward(network, Rows(inputs, target, torch.arange(len(target)), "train"), seed=seed)
+    assert isinstance(found, StepOutput)
+    if found.output is None or found.target is None:
+        if task is not None:
+            raise UsageError(f"task={task!r} needs outputs to measure: return (loss, output, target) from step.")
+        return OWN
+    if not isinstance(found.output, Tensor) or not isinstance(found.target, Tensor):
+        kinds = f"{type(found.output).__name__} and {type(found.target).__name__}"
+        raise UsageError(
+            f"step(model, batch) returned output and target as {kinds}; both must be tensors to be measured: "
+            "(outputs.loss, outputs.logits, batch['labels']), for example."
+        )
+    if prepared.task.kind != "own" and found.target.shape == target.shape and bool((found.target == target).all()):
+        return prepared.task
+    feeder = Feeder(rows, batch_size=64, seed=0, shuffle=False, device=device, transform=table)
+    with evaluating(network), global_rng_kept():
+        targets = [call(network, inputs).target for inputs, _ in feeder.epoch(0)]  # type: ignore[attr-defined]
+    whole = together([value.cpu() for value in targets])
+    if whole is None:
+        raise UsageError("step(model, batch) returned targets that differ in shape; flatten them, with their outputs.")
+    return infer_task(whole, loss_name=None, task=task)
 
 
 def fit_table(prepared: Prepared) -> TablePreprocessing:

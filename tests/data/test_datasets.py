@@ -102,7 +102,7 @@ def test_a_row_that_cannot_be_read_is_named() -> None:
                 raise OSError("disk")
             return super().__getitem__(row)
 
-    with pytest.raises(DataError, match=r"Row 4 of the Broken cannot be read: OSError\('disk'\)"):
+    with pytest.raises(DataError, match=r"Row 4 of the Broken cannot be read: OSError: disk"):
         dataset_targets(Broken())
 
 

@@ -13,7 +13,8 @@ from torch import Tensor
 from torch.utils.data import Dataset, TensorDataset
 
 from thalweg.data.prepare import Prepared, prepare
-from thalweg.data.rows import AnyRows, DatasetRows, Rows, read, tensors_of
+from thalweg.data.rows import AnyRows, DatasetRows, Rows, tensors_of
+from thalweg.data.sample import read
 from thalweg.errors import DataError, UsageError
 
 X = torch.randn(200, 3, generator=torch.Generator().manual_seed(0))

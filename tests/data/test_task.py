@@ -39,7 +39,7 @@ def infer(target: Any, loss_name: str | None, task: str | None = None) -> Task:
         ([0, 1, 2], None, Task("multiclass", (0, 1, 2), 3, "as given")),
         ([0, 1, 3, 3], None, Task("multiclass", (0, 1, 2, 3), 4, "as given")),
         ([-1, 1], None, Task("binary", (-1, 1), 2, "as given")),
-        (torch.tensor([[0, 2], [1, 2]]), None, Task("multiclass", (0, 1, 2), 3, "as given")),
+        (torch.tensor([[0, 2], [1, 2]]), None, Task("per_position", (), 3, "as given")),
         ([True, False], None, Task("binary", (False, True), 2, "as given")),
         (["a", "b"], None, Task("binary", ("a", "b"), 2, "index")),
         ([0.0, 1.0], None, Task("binary", (0.0, 1.0), 1, "as given")),

@@ -50,4 +50,5 @@ def test_predicted_against_true_is_a_sample_of_the_rows():
     assert len(curve.x) == POINTS
     assert all(y == x + 1 for x, y in zip(curve.x, curve.y, strict=True))
     assert max(curve.x) > 900
-    assert [c.label for c in predicted_curves(torch.zeros(5, 2), torch.ones(5, 2), seed=0)] == ["target 0", "target 1"]
+    several = predicted_curves(torch.zeros(5, 2), torch.ones(5, 2), names=("width", "depth"), seed=0)
+    assert [curve.label for curve in several] == ["width", "depth"]

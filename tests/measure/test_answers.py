@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from thalweg.measure.answers import class_dim, examine, sheet_of
+from thalweg.measure.answers import examine, sheet_of
 from thalweg.measure.head import head_of
 
 G = torch.Generator().manual_seed(0)
@@ -154,11 +154,3 @@ def test_a_sum_is_told_and_divided_by_its_rows():
     found = examined(lambda o, t: F.cross_entropy(o, t, reduction="sum"), free(LOGITS), LABELS)
     assert found["loss.batch_factor"] == pytest.approx(2.0, rel=1e-5)
     assert found["loss.constant"] == pytest.approx(entropy(LABELS), rel=1e-5)
-
-
-def test_the_class_dimension():
-    labels = torch.zeros(5, 7, dtype=torch.long)
-    assert class_dim(torch.zeros(5, 3, 7), labels) == 1
-    assert class_dim(torch.zeros(5, 7, 3), labels) == 2
-    assert class_dim(torch.zeros(5, 7, 7), labels) is None
-    assert class_dim(torch.zeros(5, 3), torch.zeros(5)) is None

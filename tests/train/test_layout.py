@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import thalweg as tw
+from thalweg.train.clipping import Clipping
 from thalweg.train.layout import channels_last, choose_layout, has_images, use_layout
 from thalweg.train.step import Step
 
@@ -38,10 +39,13 @@ def test_both_layouts_train_to_the_same_weights(part: tw.optimizers.Optimizer) -
     other.load_state_dict(plain.state_dict())
     use_layout(other, torch.channels_last)
     x, y = batch(torch.float64)
-    steps = Step(plain, F.cross_entropy, part, clip_norm=1.0), Step(other, F.cross_entropy, part, clip_norm=1.0)
+    steps = (
+        Step(plain, F.cross_entropy, part, clipping=Clipping(norm=1.0)),
+        Step(other, F.cross_entropy, part, clipping=Clipping(norm=1.0)),
+    )
     for k in range(20):
-        steps[0](x, y, step=k, rate=float(part.lr))
-        steps[1](channels_last(x), y, step=k, rate=float(part.lr))  # type: ignore[arg-type]
+        steps[0]([(x, y)], step=k, rate=float(part.lr))
+        steps[1]([(channels_last(x), y)], step=k, rate=float(part.lr))  # type: ignore[arg-type]
     assert other.first.weight.is_contiguous(memory_format=torch.channels_last)
     for a, b in zip(plain.parameters(), other.parameters(), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-8, atol=1e-10)

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from thalweg import optimizers
 from thalweg.errors import ModelError
+from thalweg.train.clipping import Clipping
 from thalweg.train.step import Step
 
 
@@ -51,9 +52,9 @@ def torch_loop(
 )
 def test_steps_equal_those_of_the_bare_loop(part: optimizers.Optimizer, clip_norm: float | None) -> None:
     ours, theirs = network(), network()
-    step = Step(ours, F.cross_entropy, part, clip_norm=clip_norm, decay_all=True)
+    step = Step(ours, F.cross_entropy, part, clipping=Clipping(norm=clip_norm), decay_all=True)
     for k, (x, y) in enumerate(batches(60)):
-        step(x, y, step=k, rate=float(part.lr))
+        step([(x, y)], step=k, rate=float(part.lr))
     torch_loop(theirs, part.build(theirs.parameters()), batches(60), clip_norm)
     for a, b in zip(ours.state_dict().values(), theirs.state_dict().values(), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-12)
@@ -68,7 +69,7 @@ def test_decay_spares_biases_norms_and_embeddings_unless_asked() -> None:
     groups = [{"params": [reference[3].weight]}, {"params": spared, "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW(groups, lr=0.01, weight_decay=0.5)
     for k in range(20):
-        step(x, y, step=k, rate=0.01)
+        step([(x, y)], step=k, rate=0.01)
     torch_loop(reference, optimizer, [(x, y)] * 20, None)
     for a, b in zip(model.parameters(), reference.parameters(), strict=True):
         torch.testing.assert_close(a, b)
@@ -94,7 +95,7 @@ def test_a_parameter_without_gradient_is_left_alone_in_that_step(part: optimizer
     theirs = copy.deepcopy(ours)
     step = Step(ours, F.cross_entropy, part)
     for k, (x, y) in enumerate(batches(20)):
-        step(x, y, step=k, rate=float(part.lr))
+        step([(x, y)], step=k, rate=float(part.lr))
     options = {"momentum": part.momentum} if isinstance(part, optimizers.SGD) else {}
     reference = getattr(torch.optim, type(part).__name__)(theirs.parameters(), lr=part.lr, foreach=False, **options)
     torch_loop(theirs, reference, batches(20), None)
@@ -112,7 +113,7 @@ def test_tied_weights_are_trained_once() -> None:
     step = Step(model, F.cross_entropy, optimizers.SGD(lr=0.1))
     assert len(step.parameters) == 3
     for k in range(5):
-        step(x, y, step=k, rate=0.1)
+        step([(x, y)], step=k, rate=0.1)
     torch_loop(reference, torch.optim.SGD(reference.parameters(), lr=0.1), [(x, y)] * 5, None)
     torch.testing.assert_close(model[0].weight, reference[0].weight)
 
@@ -123,7 +124,7 @@ def test_dropout_is_a_function_of_seed_and_step() -> None:
         model = nn.Sequential(nn.Dropout(0.5), nn.Linear(6, 3))
         step = Step(model, F.cross_entropy, optimizers.SGD(lr=1e-12), seed=seed)
         x, y = torch.ones(4, 6), torch.zeros(4, dtype=torch.long)
-        return [float(step(x, y, step=k, rate=1e-12)) for k in range(first, first + 3)]
+        return [float(step([(x, y)], step=k, rate=1e-12)) for k in range(first, first + 3)]
 
     assert losses(1, 0)[1:] == losses(1, 1)[:2]
     assert losses(1, 0) != losses(2, 0)
@@ -134,7 +135,7 @@ def test_frozen_parameters_stay_and_nothing_to_train_is_named() -> None:
     model[0].requires_grad_(False)
     before = model[0].weight.clone()
     step = Step(model, F.cross_entropy, optimizers.AdamW(lr=0.1, weight_decay=0.5), decay_all=True)
-    step(torch.randn(4, 6), torch.zeros(4, dtype=torch.long), step=0, rate=0.1)
+    step([(torch.randn(4, 6), torch.zeros(4, dtype=torch.long))], step=0, rate=0.1)
     assert torch.equal(before, model[0].weight)
     assert step.names == ["1.weight", "1.bias"]
     with pytest.raises(ModelError, match="no trainable parameter"):
@@ -147,12 +148,12 @@ def test_state_goes_back_and_forth_by_name() -> None:
     a, b = Step(first, F.cross_entropy, part), Step(second, F.cross_entropy, part)
     data = batches(6)
     for k, (x, y) in enumerate(data[:3]):
-        a(x, y, step=k, rate=0.01)
+        a([(x, y)], step=k, rate=0.01)
     second.load_state_dict(first.state_dict())
     for name, value in b.state_dict().items():
         value.copy_(a.state_dict()[name])
     for k, (x, y) in enumerate(data[3:]):
-        a(x, y, step=k, rate=0.01)
-        b(x, y, step=k, rate=0.01)
+        a([(x, y)], step=k, rate=0.01)
+        b([(x, y)], step=k, rate=0.01)
     for p, q in zip(first.parameters(), second.parameters(), strict=True):
         assert torch.equal(p, q)

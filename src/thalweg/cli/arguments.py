@@ -32,7 +32,8 @@ EXAMPLES = {
     "train": "thalweg train train.py\n  thalweg train train.py:small --set epochs=20\n"
     "  thalweg train train.py --set optimizer=SGD --set optimizer.lr=0.1\n"
     "  thalweg train train.py --format json > run.json",
-    "resume": "thalweg resume amber-fjord-12\n  thalweg resume amber-fjord-12 --set epochs=40  # go on for longer",
+    "resume": "thalweg resume amber-fjord-12\n  thalweg resume amber-fjord-12 --epochs 40      # go on for longer\n"
+    "  thalweg resume copied/amber-fjord-12 --file train.py",
     "evaluate": "thalweg evaluate amber-fjord-12",
     "report": "thalweg report amber-fjord-12\n  thalweg report runs/amber-fjord-12 --output digits.html",
     "runs": "thalweg runs\n  thalweg runs --format json | jq '.[].name'",
@@ -56,9 +57,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\nInterrupted; nothing was being trained.", file=sys.stderr)
         return INTERRUPTED
-    except BrokenPipeError:
+    except OSError as error:
+        from thalweg.events import GONE
         from thalweg.show.printer import silence
 
+        if error.errno not in GONE:
+            raise
         silence(sys.stdout)  # the reader has left (`| head`); Python would complain again when it flushes at exit
         return OK
     return status
@@ -106,12 +110,15 @@ def parser() -> argparse.ArgumentParser:
     add_output(train, progress=True, fail_on=True)
 
     resume = add(commands, "resume", "go on with an interrupted run, bit-identical; or train one for longer", run=True)
-    add_settings(resume, "only epochs=N: go on to this many epochs")
+    resume.add_argument("--epochs", metavar="N", type=int, help="go on to this many epochs; also a complete run")
+    add_settings(resume, "only epochs=N, as --epochs")
+    add_file(resume)
     resume.add_argument("--no-evaluate", action="store_true", help="leave the test set sealed")
     add_directory(resume)
     add_output(resume, progress=True, fail_on=True)
 
     evaluate = add(commands, "evaluate", "open the seal: measures on the test set with 95 %% intervals", run=True)
+    add_file(evaluate)
     add_directory(evaluate)
     add_output(evaluate, progress=True)
 
@@ -153,6 +160,11 @@ def add_settings(command: argparse.ArgumentParser, text: str = "") -> None:
 def add_directory(command: argparse.ArgumentParser, text: str = "folder of the runs (default: runs)",
                   default: str | None = "runs") -> None:  # fmt: skip
     command.add_argument("--directory", metavar="PATH", default=default, help=text)
+
+
+def add_file(command: argparse.ArgumentParser) -> None:
+    text = "where the run's experiment is now (default: where it was, or the file of that name here)"
+    command.add_argument("--file", metavar="FILE[:NAME]", help=text)
 
 
 def add_output(command: argparse.ArgumentParser, *, progress: bool = False, fail_on: bool = False) -> None:

@@ -1,7 +1,6 @@
 """The commands of the command line: each a few lines over the public face."""
 
 import argparse
-import hashlib
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, redirect_stdout
@@ -11,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from thalweg.cli.arguments import FOUND, INTERRUPTED, OK, settings_of
 from thalweg.errors import ThalwegError, UsageError, did_you_mean
 from thalweg.events import StageEnded
-from thalweg.findings import Finding
 from thalweg.show.document import run_document, to_json
 from thalweg.show.findings import at_or_above
 from thalweg.show.lines import hang, styled
@@ -74,9 +72,12 @@ def resume(options: argparse.Namespace) -> int:
             f"A resumed run keeps its plan; --set {other[0]} cannot change it. Only epochs=N can be set, to go on for "
             "longer. Train a new run with the other value: thalweg train FILE --set ..."
         )
+    if options.epochs is not None and settings:
+        raise UsageError(f"--epochs {options.epochs} and --set epochs={settings['epochs']}: give one of them.")
     with speaking(options) as terminal:
         run, experiment = reopen(options)
-        run = experiment.resume(run, epochs=settings.get("epochs"), listeners=(terminal,))
+        epochs = settings.get("epochs", options.epochs)
+        run = experiment.resume(run, epochs=epochs, listeners=(terminal,))
         conclude(run, experiment, terminal, evaluate_too=not options.no_evaluate)
     return finish(run, options)
 
@@ -185,8 +186,7 @@ def show_result(result: "Result", run: "Run", terminal: Terminal) -> None:
 
 def finish(run: "Run", options: argparse.Namespace) -> int:
     """The exit status of a training, and its JSON document."""
-    findings: list[Finding] = run.findings
-    found = bool(at_or_above(findings, options.fail_on)) or run.status == "failed"
+    found = bool(at_or_above(run.findings, options.fail_on)) or run.status == "failed"
     status = INTERRUPTED if run.status == "interrupted" else FOUND if found else OK
     document = {"command": options.command, "report": str(run.directory / "report.html"), "exit_status": status}
     write_document(options, lambda: {**document, "metrics": run.metrics, **run_document(run.directory)})
@@ -207,28 +207,37 @@ def folder_of(options: argparse.Namespace) -> Path:
 
 
 def reopen(options: argparse.Namespace) -> "tuple[Run, Experiment]":
-    """A run with the experiment it was started from, found again by the file it stored."""
+    """A run with the experiment it was started from, found again by the file it stored, or in the one that is given."""
     folder = folder_of(options)
-    source = Store(folder / FILE).get("source") or {}
-    if not source:
-        raise UsageError(
-            f"The run {folder.name} was started from Python, not with `thalweg train FILE`, so the command line does "
-            f"not know its experiment. In Python: run = experiment.open({folder.name!r}), then "
-            f"experiment.{options.command}(run)."
+    stored = Store(folder / FILE).get("source") or {}
+    loaded = load(options.file or source_of(stored, folder, options.command))
+    if stored and loaded.facts["sha256"] != stored["sha256"]:
+        text = (
+            f"{nearby(loaded.facts['file'])} has changed since {folder.name} was started and is used as it is now. "
+            "Where the change concerns the network, the loss or the data, this is not the same training."
         )
-    if not Path(source["file"]).is_file():
-        raise UsageError(
-            f"The run {folder.name} was started from {source['file']}, which is gone. Put the file back, or open the "
-            f"run in Python: thalweg.Run.open({str(folder)!r}, network=...)."
-        )
-    loaded = load(f"{source['file']}:{source['name']}")
-    if hashlib.sha256(Path(source["file"]).read_bytes()).hexdigest() != source["sha256"]:
-        text = f"{nearby(source['file'])} has changed since {folder.name} was started; it is used as it is now."
         printer = Printer(sys.stderr)
         printer.print(hang(styled(("note: ", "bold yellow")), styled(text), width=printer.width))
     from thalweg.run import Run
 
     return Run.open(folder, experiment=loaded.experiment), loaded.experiment
+
+
+def source_of(stored: dict[str, str], folder: Path, command: str) -> str:
+    """`FILE:NAME` of the experiment of a run: where it was, or, for a run that was moved, of that name here."""
+    if not stored:
+        raise UsageError(
+            f"The run {folder.name} was started from Python, not with `thalweg train FILE`, so the command line does "
+            f"not know its experiment. In Python: run = experiment.open({folder.name!r}), then "
+            f"experiment.{command}(run). Or name a file that defines it: --file FILE[:NAME]."
+        )
+    for file in (Path(stored["file"]), Path(Path(stored["file"]).name)):
+        if file.is_file():
+            return f"{file}:{stored['name']}"
+    raise UsageError(
+        f"The run {folder.name} was started from {stored['file']}, which is not there. Say where the file is now: "
+        f"thalweg {command} {folder} --file FILE. Without it, in Python: Run.open({str(folder)!r}, network=...)."
+    )
 
 
 def write_document(options: argparse.Namespace, document: Callable[[], Any]) -> None:

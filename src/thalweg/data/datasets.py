@@ -1,5 +1,6 @@
 """Map-style Datasets: their targets, and a view that gives out only the rows of one part."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,8 @@ from torch.utils.data import Dataset, Subset, TensorDataset
 from thalweg.data.arrays import from_numpy
 from thalweg.data.targets import Target, to_target
 from thalweg.errors import DataError, UsageError
+
+SMALL_TARGET = 256  # numbers: a larger second part of a pair is no target to keep
 
 
 def resident_tensors(dataset: object) -> tuple[Tensor, ...] | None:
@@ -68,10 +71,7 @@ def same(stored: Any, value: Any) -> bool:
 
 def read_pair(dataset: Any, row: int) -> tuple[Any, Any]:
     """One row of a Dataset, which must be a pair `(x, y)`."""
-    try:
-        item = dataset[row]
-    except Exception as error:
-        raise DataError(f"Row {row} of the {type(dataset).__name__} cannot be read: {error!r}.") from error
+    item = read_item(dataset, row)
     if not isinstance(item, tuple | list) or len(item) != 2:
         size = f" of {len(item)}" if isinstance(item, tuple | list | dict) else ""
         raise DataError(
@@ -79,6 +79,24 @@ def read_pair(dataset: Any, row: int) -> tuple[Any, Any]:
             f"{type(item).__name__}{size}. Wrap it in a Dataset of pairs; x may be a tuple or dict of tensors."
         )
     return item[0], item[1]
+
+
+def read_item(dataset: Any, row: int) -> Any:
+    """One item of a Dataset. Raises `DataError` with its row where it cannot be read."""
+    try:
+        return dataset[row]
+    except Exception as error:
+        raise DataError(
+            f"Row {row} of the {type(dataset).__name__} cannot be read: {type(error).__name__}: {error}. "
+            f"`dataset[{row}]` repeats it; mend this row or leave it out."
+        ) from error
+
+
+def is_small(target: Any) -> bool:
+    """Whether the second part of a pair is a target to keep in memory: a number, text, or a few numbers."""
+    if isinstance(target, str | int | float | np.generic):
+        return True
+    return isinstance(target, Tensor | np.ndarray) and math.prod(target.shape) <= SMALL_TARGET
 
 
 def row_inputs(x: Any, row: int) -> Any:
@@ -123,11 +141,22 @@ class GuardedDataset(Dataset[tuple[object, object]]):
         self._allowed[rows] = True
         self._part = "training" if part == "train" else part
 
-    def __getitem__(self, row: int) -> tuple[object, object]:
-        if not self._allowed[row]:
-            raise DataError(f"Row {row} is not one of the {int(self._allowed.sum()):,} {self._part} rows.")
+    def __getitem__(self, row: int) -> Any:
+        self._require_own(row)
         x, y = read_pair(self._dataset, row)
         return row_inputs(x, row), y
 
+    def _require_own(self, row: int) -> None:
+        if not self._allowed[row]:
+            raise DataError(f"Row {row} is not one of the {int(self._allowed.sum()):,} {self._part} rows.")
+
     def __len__(self) -> int:
         return len(self._allowed)
+
+
+class GuardedItems(GuardedDataset):
+    """The same for items of any form, which a collate function takes as they are."""
+
+    def __getitem__(self, row: int) -> Any:
+        self._require_own(row)
+        return read_item(self._dataset, row)

@@ -1,14 +1,29 @@
 """The feeder: batches as a function of seed, epoch and step, without a random state to keep."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from thalweg.data.items import read_batches
-from thalweg.data.rows import AnyRows, Inputs, Rows, map_inputs, take, tensors_of
+from thalweg.data.loaders import read_loader
+from thalweg.data.rows import (
+    AnyRows,
+    Batch,
+    BatchRows,
+    DatasetRows,
+    Inputs,
+    Rows,
+    StreamRows,
+    map_inputs,
+    take,
+    tensors_of,
+)
 from thalweg.data.seeds import ORDER, mix
-from thalweg.errors import UsageError
+from thalweg.data.streams import read_stream
+from thalweg.data.workers import Workers
+from thalweg.errors import TrainingError, UsageError
 
 BLOCK_BYTES = 64 * 2**20  # of one gather: small beside any model's memory, large beside the cost of a call
 
@@ -19,17 +34,20 @@ class Feeder:
     Resident rows are gathered once per epoch (per 64 MiB, where an epoch is larger) and handed out as views, which is
     as quick as `zip(x[order].split(size), y[order].split(size))`. Rows of a Dataset are read item by item; torch's,
     numpy's and Python's global generators are seeded for each item from seed, epoch and row number, and left as found.
-    The last batch of an epoch holds the rest and may be smaller.
+    The last batch of an epoch holds the rest and may be smaller. An IterableDataset and a DataLoader keep their own
+    order; a DataLoader its own batches too, which may be of any sizes. Under a `step` of the user's own a batch is a
+    `Batch` with inputs and target, or whatever the data give.
 
     Args:
         rows: what is fed.
-        batch_size: rows per batch, at least 1.
+        batch_size: rows per batch, at least 1; the batches of a DataLoader are its own.
         seed: decides the order, and the randomness of a Dataset's items.
         shuffle: False keeps the order of the rows, for evaluation.
         device: where the batches are wanted; towards a GPU they go through pinned memory, without waiting.
         transform: acts on the inputs under `no_grad`, on many batches at once: what it does to a row must not depend
             on the others.
         target_transform: the same for the targets.
+        workers: processes that read the items of a Dataset ahead; the batches do not depend on their number.
 
     >>> from thalweg.data.rows import Rows
     >>> rows = Rows(torch.arange(5.0), torch.arange(5), torch.arange(5), "train")
@@ -50,46 +68,107 @@ class Feeder:
         device: torch.device | str = "cpu",
         transform: Callable[[Inputs], Inputs] | None = None,
         target_transform: Callable[[Tensor], Tensor] | None = None,
+        workers: int = 0,
     ) -> None:
         if batch_size < 1:
             raise UsageError(f"batch_size got {batch_size!r}; allowed: an integer of at least 1.")
         self.rows = rows
-        self.batch_size = batch_size
+        self.batch_size = rows.batch_size if isinstance(rows, BatchRows) else batch_size
         self.seed = seed
         self.shuffle = shuffle
         self.device = torch.device(device)
         self.transform = transform
         self.target_transform = target_transform
+        self.num_workers = workers
+        self._workers: Workers | None = None  # started with the first epoch
+        self._open = 0  # epochs of a DataLoader that are being read
 
     def __len__(self) -> int:
         """Batches per epoch."""
-        return -(-len(self.rows) // self.batch_size)
+        return len(self.rows.sizes) if isinstance(self.rows, BatchRows) else -(-len(self.rows) // self.batch_size)
 
     def order(self, epoch: int) -> Tensor:
         """`[N]` positions of the rows in the order in which this epoch visits them."""
-        if not self.shuffle:
+        if not self.shuffle or isinstance(self.rows, StreamRows | BatchRows):
             return torch.arange(len(self.rows))
-        generator = torch.Generator().manual_seed(mix(ORDER, self.seed, epoch))
-        return torch.randperm(len(self.rows), generator=generator)
+        return self._permutation(len(self.rows), epoch)
+
+    def _permutation(self, count: int, epoch: int) -> Tensor:
+        return torch.randperm(count, generator=torch.Generator().manual_seed(mix(ORDER, self.seed, epoch)))
+
+    def row_numbers(self, epoch: int, batch: int) -> list[int]:
+        """The numbers, in the user's data, of the rows of a batch; none where a DataLoader keeps them to itself."""
+        if isinstance(self.rows, BatchRows):
+            return []
+        positions = self.order(epoch)[batch * self.batch_size : (batch + 1) * self.batch_size]
+        return [int(i) for i in self.rows.ids[positions]]
 
     def epoch(self, epoch: int, skip: int = 0) -> Iterator[tuple[Inputs, Tensor]]:
         """The batches of an epoch, `(inputs, target)`, from batch number `skip` on.
 
         Raises:
-            DataError: where an item of a Dataset cannot be read; the message names the row.
+            DataError: where an item of a Dataset cannot be read, a DataLoader's batches change their form or number;
+                the message names the row or the batch.
+            TrainingError: where a process that reads the data died.
         """
-        order = self.order(epoch)[skip * self.batch_size :]
         if not isinstance(self.rows, Rows):
-            for inputs, target in read_batches(
-                self.rows, torch.split(order, self.batch_size), seed=self.seed, epoch=epoch
-            ):
-                yield self._prepare(inputs, target)
+            for inputs, target in self._read(epoch, skip):
+                yield self._wrap(*self._prepare(inputs, target))
             return
+        order = self.order(epoch)[skip * self.batch_size :]
         size = self._rows_per_gather(self.rows)
         for start in range(0, len(order), size):
             chosen = order[start : start + size]
             target = self.rows.target.index_select(0, chosen.to(self.rows.target.device))
-            yield from split(*self._prepare(take(self.rows.inputs, chosen), target), self.batch_size)
+            batches = split(*self._prepare(take(self.rows.inputs, chosen), target), self.batch_size)
+            yield from batches if self.rows.step is None else (self._wrap(*batch) for batch in batches)
+
+    def weights(self, epoch: int, skip: int = 0) -> Iterator[Tensor]:
+        """The rows' weights `[B]` of each batch that `epoch` gives; the rows must have weights."""
+        assert self.rows.weights is not None
+        order = self.order(epoch)[skip * self.batch_size :]
+        weights = self._move(self.rows.weights.index_select(0, order.to(self.rows.weights.device)))
+        yield from torch.split(weights, self.batch_size)
+
+    def _read(self, epoch: int, skip: int) -> Iterator[tuple[Inputs, Tensor]]:
+        """The batches of rows that are not resident, as they are read."""
+        rows = self.rows
+        if isinstance(rows, DatasetRows):
+            batches = torch.split(self.order(epoch)[skip * self.batch_size :], self.batch_size)
+            batches = batches if len(batches[0]) else ()
+            if not self.num_workers:
+                return read_batches(rows, batches, seed=self.seed, epoch=epoch)
+            if self._workers is None:
+                self._workers = Workers(rows, self.seed, self.num_workers)
+            if self._workers.busy:  # a second look at an epoch under way: read here, the batches are the same
+                return read_batches(rows, batches, seed=self.seed, epoch=epoch)
+            return self._read_ahead(self._workers, batches, epoch)
+        if isinstance(rows, StreamRows):
+            ahead = self.num_workers > 0
+            return read_stream(
+                rows, batch_size=self.batch_size, seed=self.seed, epoch=epoch, skip=skip, ahead=ahead
+            )
+        assert isinstance(rows, BatchRows)
+        if isinstance(rows.batches, list):
+            places = self._permutation(len(rows.sizes), epoch) if self.shuffle else torch.arange(len(rows.sizes))
+            rows = replace(rows, batches=[rows.batches[i] for i in places])
+        return self._counted(read_loader(rows, seed=self.seed, epoch=epoch, skip=skip, nested=self._open > 0))
+
+    def _read_ahead(
+        self, workers: Workers, batches: Sequence[Tensor], epoch: int
+    ) -> Iterator[tuple[Inputs, Tensor]]:
+        try:
+            yield from workers.read_batches(batches, epoch=epoch)
+        except TrainingError:  # one of them died: the next epoch starts new ones
+            self._workers = None
+            raise
+
+    def _counted(self, batches: Iterator[tuple[Inputs, Tensor]]) -> Iterator[tuple[Inputs, Tensor]]:
+        self._open += 1
+        try:
+            yield from batches
+        finally:
+            self._open -= 1
 
     def _rows_per_gather(self, rows: Rows) -> int:
         """The whole epoch, or as many whole batches as fit into a block."""
@@ -107,6 +186,11 @@ class Feeder:
             if self.target_transform:
                 target = self.target_transform(target)
         return inputs, target
+
+    def _wrap(self, inputs: Inputs, target: Tensor) -> tuple[Inputs, Tensor]:
+        """The batch as the user's `step` takes it, where there is one."""
+        step = self.rows.step
+        return (inputs if step is None or isinstance(inputs, Batch) else Batch((inputs, target), step)), target
 
     def _move(self, value: Tensor) -> Tensor:
         if self.device.type == "cuda" and value.device.type == "cpu":

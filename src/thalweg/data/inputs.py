@@ -10,13 +10,14 @@ import torch
 from torch import Tensor
 
 from thalweg.data.arrays import is_frame
+from thalweg.data.columnar import from_polars
 from thalweg.data.rows import Inputs, map_inputs, tensors_of
 from thalweg.data.sources import name_input, to_inputs
 from thalweg.data.tables import read_table
 from thalweg.errors import DataError, UsageError
 from thalweg.parts.preprocessing.table import TableEncoder
 
-Form = Literal["tensor", "tuple", "dict", "table"]
+Form = Literal["tensor", "tuple", "dict", "table", "items", "batches"]
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,8 @@ class InputSpec:
     """What one row of the inputs looks like; JSON both ways, so that a saved run can encode new data.
 
     Args:
-        form: `"tensor"`, `"tuple"`, `"dict"` or `"table"`: how the model is called.
+        form: `"tensor"`, `"tuple"`, `"dict"` or `"table"`: how the model is called; `"items"` that a collate function
+            puts together, or `"batches"` of a loader: of no fixed shape.
         shapes: the shape of one row of each tensor.
         dtypes: torch's names of their types, `"float32"`.
         names: the names of a dict's entries.
@@ -69,6 +71,7 @@ class InputSpec:
             UsageError: for another form, or a missing entry.
             DataError: for another shape or type, or a column that is missing or holds other values.
         """
+        x = from_polars(x)
         if self.table is not None:
             if isinstance(x, str | PathLike):
                 nameless = all(name.isdigit() for name in self.table.names)  # a file without a line of names
@@ -89,13 +92,13 @@ class InputSpec:
         tensors = tensors_of(inputs)
         if len(tensors) != len(self.shapes):
             raise UsageError(f"The network was trained on {len(self.shapes)} inputs; received {len(tensors)}.")
-        fitted = iter([self._fit(name_input(inputs, i), i, tensor) for i, tensor in enumerate(tensors)])
+        fitted = iter([self._fit(name_input(inputs, i), i, t, any_length) for i, t in enumerate(tensors)])
         return map_inputs(lambda _: next(fitted), inputs)
 
-    def _fit(self, name: str, index: int, tensor: Tensor) -> Tensor:
-        """One tensor in the training data's dtype; its shape must be the same."""
+    def _fit(self, name: str, index: int, tensor: Tensor, any_length: bool) -> Tensor:
+        """One tensor in the training data's dtype; its shape must be the same, or have as many dimensions."""
         shape, dtype = list(self.shapes[index]), getattr(torch, self.dtypes[index])
-        if list(tensor.shape[1:]) != shape:
+        if list(tensor.shape[1:]) != shape and not (any_length and tensor.dim() == len(shape) + 1):
             hint = " Pass a batch: one row is x[None]." if list(tensor.shape) == shape else ""
             received = list(tensor.shape[1:])
             raise DataError(

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -20,16 +21,24 @@ from thalweg.data.assemble import (
     take_columns,
 )
 from thalweg.data.checks import check_counts
+from thalweg.data.duplicates import duplicate_notes, find_duplicates
+from thalweg.data.files import open_files
 from thalweg.data.inputs import InputSpec
-from thalweg.data.rows import AnyRows, Inputs, Part
+from thalweg.data.labels import label_counts, label_notes, strata
+from thalweg.data.prepare_streams import is_stream, prepare_streams
+from thalweg.data.rows import AnyRows, Collate, Inputs, Part, StepFunction
 from thalweg.data.seal import Seal
 from thalweg.data.sources import read_source
 from thalweg.data.split import Split, split_rows
-from thalweg.data.task import Task, infer_task
-from thalweg.errors import UsageError
+from thalweg.data.tables import TargetName
+from thalweg.data.task import OWN, Task, infer_task
+from thalweg.data.weights import ClassWeights, find_sample_weights, weigh
+from thalweg.errors import UsageError, did_you_mean
 from thalweg.parts.preprocessing.table import TableEncoder
+from thalweg.readings import Reading
 
 SHARES = {"validation": 0.15, "test": 0.2}  # of the rows of `train`, where the user gives neither data nor a share
+SPLITS = ("auto", "random")
 SEAL_LOG = "seal.jsonl"
 
 
@@ -48,6 +57,8 @@ class Prepared:
         split: JSON values: `method`, `summary`, `seed`, `given` (parts that the user gave), `rows` per part, `classes`
             (label as text -> rows per part; empty for a regression), `notes` (short texts worth telling).
         description: one line: `"1,168/270 rows, 359 sealed"`.
+        readings: what was measured of all parts at the split, while the test rows were not yet sealed.
+        label_weights: `[T]`, how much the positive entries of each label count in the loss; None where all count alike.
     """
 
     train: AnyRows
@@ -59,6 +70,8 @@ class Prepared:
     spec: InputSpec
     split: dict[str, Any]
     description: str
+    label_weights: Tensor | None = None
+    readings: tuple[Reading, ...] = ()
 
     def encode_inputs(self, x: Any) -> Inputs:
         """New inputs in the form of the training data; see `InputSpec.encode`."""
@@ -72,11 +85,16 @@ def prepare(
     test: Any = None,
     loss_name: str | None,
     task: str | None = None,
-    target: str | int | None = None,
+    target: TargetName = None,
     groups: Any = None,
     time: Any = None,
+    split: str = "auto",
+    class_weights: ClassWeights | None = None,
+    sample_weights: Any = None,
     seed: int = 0,
     directory: str | PathLike[str],
+    collate: Collate | None = None,
+    step: StepFunction | None = None,
 ) -> Prepared:
     """Reads, checks, splits and seals the data of an experiment.
 
@@ -87,12 +105,17 @@ def prepare(
             copied out of `train` and sealed (L34).
         loss_name: the loss; None for a callable of the user's own.
         task: `"binary"`, `"multiclass"` or `"regression"`, where it should not be inferred; see `infer_task`.
-        target: the target's column in a table.
+        target: the target's column in a table, or several.
         groups: one key per row of `train`, or a column of the table: rows of one group stay in one part.
         time: one time per row of `train`, or a column of the table: the latest rows become test, those before them
             validation. A column that groups or orders is no input.
+        class_weights: how much each class counts in the loss; see `class_weight_values`.
+        sample_weights: how much each row of `train` counts in the loss, or a column of the table, which is no input.
+        split: `"auto"` spreads each class over the parts in proportion, where there are classes; `"random"` does not.
         seed: decides the split.
         directory: the folder of the seal's log.
+        collate: a list of a Dataset's items -> `(inputs, target)`, or with a `step` a batch of any form.
+        step: the user's own `(model, batch)`, which gets each batch as the data give it.
 
     Raises:
         UsageError: for arguments that contradict each other.
@@ -105,29 +128,68 @@ def prepare(
     >>> data.description, data.task.kind, data.split["method"]
     ('130/30 rows, 40 sealed', 'binary', 'stratified')
     """
-    shares = {part: find_share(part, value) for part, value in (("validation", validation), ("test", test))}
-    refuse_contradictions(train, {"validation": validation, "test": test}, shares, groups=groups, time=time)
-    whole = read_source(train, target=target)
-    found = infer_task(whole.target, loss_name=loss_name, task=task)
-    source, groups, time, notes = take_columns(whole, groups=groups, time=time)
+    refuse_same_data(train, validation=validation, test=test)
+    opened = open_files(train, validation=validation, test=test, target=target)
+    given = {"validation": opened.validation, "test": opened.test}
+    if is_stream(opened.train):
+        if any(value is not None for value in (target, groups, time, class_weights, sample_weights)):
+            raise UsageError(
+                f"target, groups, time and weights speak of rows, and a {type(opened.train).__name__} gives its own "
+                "batches. Leave them out; a step=(model, batch) -> loss can weigh."
+            )
+        return prepare_streams(
+            opened.train,
+            **given,
+            loss_name=loss_name,
+            task=task,
+            collate=collate,
+            step=step,
+            seed=seed,
+            log=Path(directory) / SEAL_LOG,
+        )
+    shares = {part: find_share(part, value) for part, value in given.items()}
+    if not any(shares.values()) and (groups is not None or time is not None):
+        raise UsageError("groups and time decide how train is split, but no part is split from it. Leave them out.")
+    if split not in SPLITS or (split == "random" and (groups is not None or time is not None)):
+        raise UsageError(
+            f"split got {split!r}; allowed: 'auto' or 'random', the latter without groups and time."
+            + did_you_mean(str(split), SPLITS)
+        )
+    whole = read_source(opened.train, target=target, collate=collate, step=step)
+    if step is not None and not whole.labeled and whole.collate is None:
+        step = partial(on_inputs, step)
+    example = whole.target if whole.example is None else whole.example
+    found = infer_task(example, loss_name=loss_name, task=task, names=whole.names) if whole.labeled else OWN
+    source, groups, time, weights, notes = take_columns(whole, groups=groups, time=time, sample_weights=sample_weights)
     data = encode_source(source, found)
-    split = split_data(data, shares, seed=seed, groups=groups, time=time)
-    table = fit_table(data.inputs, split.train)
-    spec = describe_inputs(data.inputs, table)
+    labels = strata(data.target, data.codes, found) if split == "auto" else None
+    parted = split_data(data, shares, labels, seed=seed, groups=groups, time=time)
+    table = fit_table(data.inputs, parted.train)
+    spec = describe_inputs(data.inputs, table, data.collate)
 
-    parts: dict[Part, PartOf] = {"train": PartOf(data, split.train)}
-    held: tuple[tuple[Part, Any, Tensor], ...] = (
-        ("validation", validation, split.validation),
-        ("test", test, split.test),
-    )
-    for part, value, ids in held:
+    samples = None if weights is None else find_sample_weights(weights, len(data))
+    parts: dict[Part, PartOf] = {"train": PartOf.of(data, parted.train, samples)}
+    held: tuple[tuple[Part, Tensor], ...] = (("validation", parted.validation), ("test", parted.test))
+    for part, ids in held:
         if shares[part] is None:
-            parts[part] = read_part(value, part, target=target, spec=spec, task=found)
+            parts[part] = read_part(
+                given[part],
+                part,
+                target=target,
+                spec=spec,
+                task=found,
+                sample_weights=sample_weights,
+                collate=collate,
+                step=step,
+            )
         elif len(ids):
-            parts[part] = PartOf(data, ids)
-    summary = summarize(split, parts, found, seed)
-    summary["notes"] = notes + summary["notes"]
-    rows = {part: make_rows(of, part, spec, found) for part, of in parts.items()}
+            parts[part] = PartOf.of(data, ids, samples)
+    parts, label_weights = weigh(parts, found, class_weights)
+    summary = summarize(parted, parts, found, seed)
+    summary["notes"] = [*opened.notes, *notes, *summary["notes"]]
+    rows = {part: make_rows(of, part, spec, found, step) for part, of in parts.items()}
+    readings = find_duplicates(rows)
+    summary["notes"] += duplicate_notes(readings)
     return Prepared(
         train=rows["train"],
         validation=rows["validation"],
@@ -138,7 +200,14 @@ def prepare(
         spec=spec,
         split=summary,
         description=describe({part: len(part_rows) for part, part_rows in rows.items()}),
+        label_weights=label_weights,
+        readings=tuple(readings),
     )
+
+
+def on_inputs(step: StepFunction, model: Any, batch: tuple[Any, Tensor]) -> Any:
+    """A step on data without a target, whose place is filled with zeros elsewhere."""
+    return step(model, batch[0])
 
 
 def find_share(part: str, value: Any) -> float | None:
@@ -162,16 +231,12 @@ def find_share(part: str, value: Any) -> float | None:
     return None
 
 
-def refuse_contradictions(
-    train: Any, parts: Mapping[str, Any], shares: Mapping[str, float | None], *, groups: Any, time: Any
-) -> None:
-    for part, data in parts.items():
-        if shares[part] is None and same_data(data, train):
+def refuse_same_data(train: Any, *, validation: Any, test: Any) -> None:
+    for part, data in (("validation", validation), ("test", test)):
+        if data is not None and same_data(data, train):
             raise UsageError(f"{part} is the same data as train: its measures would be of rows that were learned.")
-    if shares["test"] is None and same_data(parts["validation"], parts["test"]):
+    if find_share("test", test) is None and same_data(validation, test):
         raise UsageError("validation and test are the same data: what is chosen on them cannot be measured on them.")
-    if not any(shares.values()) and (groups is not None or time is not None):
-        raise UsageError("groups and time decide how train is split, but no part is split from it. Leave them out.")
 
 
 def same_data(one: Any, other: Any) -> bool:
@@ -179,14 +244,22 @@ def same_data(one: Any, other: Any) -> bool:
     return Path(one).resolve() == Path(other).resolve() if paths else one is other
 
 
-def split_data(data: Encoded, shares: Mapping[str, float | None], *, seed: int, groups: Any, time: Any) -> Split:
+def split_data(
+    data: Encoded,
+    shares: Mapping[str, float | None],
+    labels: Tensor | None,
+    *,
+    seed: int,
+    groups: Any,
+    time: Any,
+) -> Split:
     """Splits off the parts that have a share; all rows are training rows where none has."""
     if not any(shares.values()):
         empty = torch.empty(0, dtype=torch.int64)
         return Split(torch.arange(len(data)), empty, empty, "given", "validation and test as given")
     validation, test = shares["validation"] or 0.0, shares["test"] or 0.0
     return split_rows(
-        len(data), labels=data.codes, validation=validation, test=test, seed=seed, groups=groups, time=time
+        len(data), labels=labels, validation=validation, test=test, seed=seed, groups=groups, time=time
     )
 
 
@@ -194,15 +267,19 @@ def summarize(split: Split, parts: Mapping[Part, PartOf], task: Task, seed: int)
     """The split as JSON values; raises `DataError` for a part that lacks classes it needs."""
     codes = {part: of.data.codes[of.ids] for part, of in parts.items() if of.data.codes is not None}
     counts = {part: torch.bincount(found, minlength=len(task.classes)).tolist() for part, found in codes.items()}
+    rows = {part: len(of.ids) for part, of in parts.items()}
+    classes = {str(label): {part: counts[part][i] for part in counts} for i, label in enumerate(task.classes)}
+    if task.kind == "multilabel":
+        classes = label_counts({part: of.data.target[of.ids] for part, of in parts.items()}, task)
     given = [part for part, of in parts.items() if of.given]
     return {
         "method": split.method,
         "summary": split.summary,
         "seed": seed,
         "given": given,
-        "rows": {part: len(of.ids) for part, of in parts.items()},
-        "classes": {str(label): {part: counts[part][i] for part in counts} for i, label in enumerate(task.classes)},
-        "notes": check_counts(counts, task.classes, given=given),
+        "rows": rows,
+        "classes": classes,
+        "notes": check_counts(counts, task.classes, given=given) if counts else label_notes(classes, rows),
     }
 
 

@@ -1,17 +1,19 @@
 """Rows: inputs and targets of one part of the data, in the few forms that the rest of the house knows."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from statistics import mode
+from typing import Any, Literal, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
 
+from thalweg.data.task import Task
 from thalweg.errors import TrainingError
 
 Part = Literal["train", "validation", "test"]
 StepFunction = Callable[..., Any]  # (model, batch) -> loss, or (loss, output, target)
+Collate = Callable[[list[Any]], Any]  # items -> batch
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,13 +82,42 @@ def tensors_of(inputs: Inputs) -> tuple[Tensor, ...]:
     return tuple(inputs.values()) if isinstance(inputs, dict) else inputs
 
 
+def is_pair(value: Any) -> bool:
+    """Whether a value is an (x, y): a tuple or list of two, not one with names."""
+    return isinstance(value, tuple | list) and len(value) == 2 and not hasattr(value, "_fields")
+
+
+def rows_in(value: Any) -> int:
+    """The rows of a batch of any form: of a pair those of its target, else of its first tensor."""
+    parts = value[::-1] if is_pair(value) else value
+    return next((len(tensor) for tensor in leaves(parts) if tensor.dim()), 1)
+
+
 def num_rows(inputs: Inputs) -> int:
-    return len(tensors_of(inputs)[0])
+    return rows_in(inputs.value) if isinstance(inputs, Batch) else len(tensors_of(inputs)[0])
+
+
+def is_divisible(inputs: Inputs) -> bool:
+    """Whether rows can be taken out: always, but for a `Batch` with a tensor whose dimension 0 does not count rows."""
+    count = num_rows(inputs)
+    return not isinstance(inputs, Batch) or all(v.dim() and len(v) == count for v in leaves(inputs.value))
 
 
 def take(inputs: Inputs, rows: Tensor) -> Inputs:
-    """The given rows of each tensor, copied."""
+    """The given rows of each tensor, copied; of a `Batch`, which must be divisible, also those of lists of text."""
+    if isinstance(inputs, Batch):
+        return Batch(take_value(inputs.value, rows, num_rows(inputs)), inputs.step)
     return map_inputs(lambda value: value.index_select(0, rows.to(value.device)), inputs)
+
+
+def take_value(value: Any, rows: Tensor, count: int) -> Any:
+    if isinstance(value, list) and len(value) == count and not any(True for _ in leaves(value)):
+        return [value[row] for row in rows.tolist()]
+    if isinstance(value, Mapping):
+        return {name: take_value(item, rows, count) for name, item in value.items()}
+    if isinstance(value, tuple | list) and not hasattr(value, "_fields"):
+        return type(value)(take_value(item, rows, count) for item in value)
+    return map_tree(lambda tensor: tensor.index_select(0, rows.to(tensor.device)), value)
 
 
 def call(model: Callable[..., object], inputs: Inputs) -> object:
@@ -121,6 +152,7 @@ class Rows:
         ids: `[N]` int64, the row numbers in the data as the user gave them.
         part: which part of the split these rows are; whatever is fitted takes `"train"` only.
         weights: `[N]` float32, how much each row counts in the loss; None where all count alike.
+        step: the user's own, which then gets each batch as `(inputs, target)`.
     """
 
     inputs: Inputs
@@ -128,47 +160,121 @@ class Rows:
     ids: Tensor
     part: Part
     weights: Tensor | None = None
+    step: StepFunction | None = None
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+class Items(Protocol):
+    """What items are read from by number: a map-style Dataset, a list, a dict."""
+
+    def __getitem__(self, row: int, /) -> Any: ...
+
+
+@dataclass(frozen=True, eq=False)
+class DatasetRows:
+    """Rows of a map-style Dataset, read item by item.
+
+    Args:
+        dataset: gives an item by the number of its row.
+        target: the targets of these rows, read once; zeros `[N]` where an item has none by itself.
+        ids: `[N]` int64, the row numbers in the Dataset.
+        part: which part of the split these rows are.
+        weights: `[N]` float32, how much each row counts in the loss; None where all count alike.
+        collate: a list of items -> a batch; None where items are pairs `(x, y)` of which all x have the same shape.
+        step: the user's own, which then gets each batch.
+        task: brings the target of a collated batch into the form that the loss takes.
+    """
+
+    dataset: Items
+    target: Tensor
+    ids: Tensor
+    part: Part
+    weights: Tensor | None = None
+    collate: Collate | None = None
+    step: StepFunction | None = None
+    task: Task | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
 
 
 @dataclass(frozen=True, eq=False)
-class DatasetRows:
-    """Rows of a map-style Dataset, read item by item. `target` holds the targets of these rows, read once."""
+class StreamRows:
+    """Rows of an IterableDataset, which come in its own order only.
 
-    dataset: Dataset[tuple[object, object]]
+    Args:
+        dataset: gives all items anew each time it is iterated.
+        target: the targets in the order of one pass; zeros `[N]` where an item has none by itself.
+        sample: items from the whole length of one pass, kept in memory, with `collate`, `step` and `task`.
+        item_seconds: time that reading one item took.
+    """
+
+    dataset: Iterable[Any]
     target: Tensor
-    ids: Tensor
-    part: Part
+    sample: DatasetRows
+    item_seconds: float = 0.0
+    weights: None = None
+
+    @property
+    def part(self) -> Part:
+        return self.sample.part
+
+    @property
+    def step(self) -> StepFunction | None:
+        return self.sample.step
+
+    @property
+    def ids(self) -> Tensor:
+        return torch.arange(len(self.target))
 
     def __len__(self) -> int:
-        return len(self.ids)
+        return len(self.target)
 
 
-AnyRows = Rows | DatasetRows
+@dataclass(frozen=True, eq=False)
+class BatchRows:
+    """Rows that come in whole batches: from a DataLoader of the user's own, or a few of its batches in memory.
+
+    Args:
+        batches: the loader, or a list of batches as a loader gives them, which may be fed in another order.
+        sizes: rows of each batch of a pass; of a loader that was not passed over whole, as far as they are known.
+        target: the targets in the order of one pass; zeros `[N]` where the batches have none by themselves.
+        part: which part of the data these rows are.
+        step: the user's own, which then gets each batch.
+        task: brings a batch's target into the form that the loss takes.
+        sample: batches from the whole length of one pass; of batches in memory themselves.
+        inexact: why an epoch of the loader cannot be repeated exactly, and hence not a resumed training; empty where
+            nothing speaks against it.
+    """
+
+    batches: Iterable[Any]
+    sizes: tuple[int, ...]
+    target: Tensor
+    part: Part
+    step: StepFunction | None = None
+    task: Task | None = None
+    sample: tuple[Any, ...] = ()
+    inexact: str = ""
+    weights: None = None
+
+    @property
+    def exact(self) -> bool:
+        """Whether an epoch can be repeated bit by bit, as far as can be told."""
+        return not self.inexact
+
+    @property
+    def batch_size(self) -> int:
+        """The size that most batches have."""
+        return mode(self.sizes)
+
+    @property
+    def ids(self) -> Tensor:
+        return torch.arange(len(self.target))
+
+    def __len__(self) -> int:
+        return len(self.target)
 
 
-def head(rows: AnyRows, count: int) -> Rows:
-    """The first `count` rows as resident rows; a Dataset is read for them."""
-    count = min(count, len(rows))
-    if isinstance(rows, Rows):
-        return Rows(map_inputs(lambda v: v[:count], rows.inputs), rows.target[:count], rows.ids[:count], rows.part)
-    return read(rows, torch.arange(count))
-
-
-def spread(rows: AnyRows, count: int) -> Rows:
-    """`count` rows evenly spaced through all of them, so that data in the order of their classes show every class."""
-    return read(rows, torch.linspace(0, len(rows) - 1, min(count, len(rows))).long())
-
-
-def read(rows: AnyRows, positions: Tensor) -> Rows:
-    """The rows at `positions` as resident rows; a Dataset is read for them."""
-    if isinstance(rows, Rows):
-        return Rows(take(rows.inputs, positions), rows.target[positions], rows.ids[positions], rows.part)
-    from torch.utils.data import default_collate
-
-    items = [rows.dataset[int(i)][0] for i in rows.ids[positions]]
-    collated = default_collate(items)
-    inputs: Inputs = tuple(collated) if isinstance(collated, list) else collated
-    return Rows(inputs, rows.target[positions], rows.ids[positions], rows.part)
+AnyRows = Rows | DatasetRows | StreamRows | BatchRows

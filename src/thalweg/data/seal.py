@@ -6,6 +6,7 @@ person, and who reads the report, knows how often the test rows were looked at.
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from thalweg.data import seal_log
-from thalweg.data.rows import AnyRows, Rows, tensors_of
+from thalweg.data.rows import AnyRows, BatchRows, DatasetRows, Rows, StreamRows, leaves, tensors_of
 from thalweg.errors import DataError
 
 
@@ -22,7 +23,7 @@ class Seal:
 
     `digest` names them: SHA-256 over their content. The order of the rows does not count, so that shuffling them
     starts no new count; their values, dtypes and shapes do. For a Dataset it covers the ids and targets, because
-    reading every item would take as long as an epoch.
+    reading every item would take as long as an epoch; for a DataLoader or a stream the targets and the sample in memory.
 
     Args:
         rows: the test rows, as prepared.
@@ -67,13 +68,22 @@ def digest_of(rows: AnyRows) -> str:
     if isinstance(rows, Rows):
         names = list(rows.inputs) if isinstance(rows.inputs, dict) else []
         columns = [*tensors_of(rows.inputs), rows.target]
-    else:
+    elif isinstance(rows, DatasetRows):
         names, columns = ["dataset"], [rows.ids, rows.target]
+    else:
+        names, columns = ["stream"], [rows.target]
     header = repr((names, [(str(column.dtype), tuple(column.shape[1:])) for column in columns]))
     whole = hashlib.sha256(header.encode())
     for row in sorted(map(_hash_row, *map(_row_bytes, columns))):
         whole.update(row)
+    for kept in () if isinstance(rows, Rows | DatasetRows) else leaves(kept_of(rows)):
+        whole.update(kept.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
     return whole.hexdigest()
+
+
+def kept_of(rows: StreamRows | BatchRows) -> Any:
+    """What is in memory of a stream or a loader, which are not read again to name them."""
+    return rows.sample if isinstance(rows, BatchRows) else rows.sample.dataset
 
 
 def _row_bytes(column: Tensor) -> NDArray[np.uint8]:

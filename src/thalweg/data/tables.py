@@ -2,21 +2,24 @@
 
 import csv
 import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from thalweg.data.columnar import read_parquet
 from thalweg.errors import DataError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
     import pandas as pd
 
+TargetName = str | int | Sequence[str | int] | None  # the target's column in a table, or several columns
 SUFFIXES = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz")
 SEPARATORS = (",", ";", "\t")
 ISO_DATE = r"\d{4}-\d{2}-\d{2}([T ].*)?"
 
 
-def read_table(path: Path, *, target: str | int | None) -> "pd.DataFrame":
-    """The table in a file of separated values.
+def read_table(path: Path, *, target: TargetName) -> "pd.DataFrame":
+    """The table in a file of separated values, or in a Parquet file.
 
     The separator is the one of `,` `;` and tab that parts the first lines into the most fields, equally many in each.
     The first line names the columns. A file without such a line is read with a number as `target`: the columns are
@@ -28,13 +31,15 @@ def read_table(path: Path, *, target: str | int | None) -> "pd.DataFrame":
     """
     import pandas as pd
 
+    if path.suffix.lower() == ".parquet" and path.exists():
+        return read_parquet(path)
     text = read_text(path)
     lines = text[:65536].splitlines()[:20]
     if not lines:
         raise DataError(f"The file {path} is empty.")
     separator = sniff_separator(lines)
     first = next(csv.reader(lines[:1], delimiter=separator))
-    named = not isinstance(target, int)
+    named = not isinstance(target[0] if isinstance(target, list | tuple) and target else target, int)
     if not named and not any(map(is_number, first)):
         raise UsageError(
             f"target={target!r} is for a file without a line of column names, but {path.name} has one: "
@@ -65,7 +70,8 @@ def read_text(path: Path) -> str:
     if path.is_dir() or not path.name.lower().endswith(SUFFIXES):
         raise UsageError(
             f"{path} is {'a folder' if path.is_dir() else 'no table that can be read here'}; "
-            f"a path must end in {', '.join(SUFFIXES)}. Read other forms yourself and pass arrays or a DataFrame."
+            f"a path must end in {', '.join(SUFFIXES)} or .parquet. Read other forms yourself and pass arrays or a "
+            "DataFrame."
         )
     try:
         content = path.read_bytes()
@@ -115,8 +121,8 @@ def parse_dates(frame: "pd.DataFrame") -> "pd.DataFrame":
     return frame
 
 
-def split_target(frame: "pd.DataFrame", target: str | int | None) -> "tuple[pd.DataFrame, pd.Series[Any]]":
-    """The table without its target column, and that column.
+def split_target(frame: "pd.DataFrame", target: TargetName) -> "tuple[pd.DataFrame, pd.Series[Any] | pd.DataFrame]":
+    """The table without its target column, or columns, and that column, or a table of them.
 
     Raises:
         UsageError: where no target is named, or none of that name is there.
@@ -127,12 +133,20 @@ def split_target(frame: "pd.DataFrame", target: str | int | None) -> "tuple[pd.D
     if not frame.columns.map(str).is_unique:
         twice = sorted(set(frame.columns[frame.columns.map(str).duplicated()].map(str)))
         raise DataError(f"The table has several columns named {', '.join(map(repr, twice))}; rename them.")
-    if isinstance(target, int) and target < 0 and target not in frame.columns:
-        target = frame.columns[target] if -target <= frame.shape[1] else target
-    check_column(frame, target, what="the target")
-    if frame.shape[1] == 1:
+    names = [find_column(frame, name) for name in (target if isinstance(target, list | tuple) else [target])]
+    if not names or len(set(names)) < len(names):
+        raise UsageError(f"target={target!r} must name one column or several different ones.")
+    if frame.shape[1] == len(names):
         raise DataError(f"The table has only the target column {target!r}; there is nothing to predict it from.")
-    return frame.drop(columns=target), frame[target]
+    return frame.drop(columns=names), frame[names if isinstance(target, list | tuple) else names[0]]
+
+
+def find_column(frame: "pd.DataFrame", name: str | int) -> Any:
+    """A target's column by its name or place; a negative place counts from the end."""
+    if isinstance(name, int) and name < 0 and name not in frame.columns and -name <= frame.shape[1]:
+        return frame.columns[name]
+    check_column(frame, name, what="the target")
+    return name
 
 
 def check_column(frame: "pd.DataFrame", name: str | int, *, what: str) -> None:

@@ -18,7 +18,8 @@ Target = Tensor | NDArray[np.object_]
 def to_target(value: Any) -> Target:
     """The target as a tensor of numbers, or as an object array of labels.
 
-    Text and pandas categories become labels; everything else follows `to_tensor`.
+    Text and pandas categories become labels, a list of lists or sets of text an array of `frozenset`; everything else
+    follows `to_tensor`.
 
     Raises:
         DataError: for missing values (with their rows), dates, and labels of mixed types.
@@ -34,6 +35,8 @@ def to_target(value: Any) -> Target:
         return series_target(value)
     if isinstance(value, Tensor) or (isinstance(value, list | tuple) and value and isinstance(value[0], Tensor)):
         return to_tensor(value, "The target")
+    if isinstance(value, list | tuple) and are_label_sets(value):
+        return label_sets(value)
     array = to_array(value, "The target")
     if array.dtype.kind in "US":
         # numpy turns a list such as ["a", 1, None] into text in silence: look at the values as they were given.
@@ -71,6 +74,8 @@ def object_target(array: NDArray[np.object_]) -> Target:
     if array.ndim != 1:
         shape = list(array.shape)
         raise DataError(f"The target has shape {shape} and holds {describe(array)}; pass one label per row.")
+    if are_label_sets(array):
+        return label_sets(array)
     values = [plain(value) for value in array]
     refuse_missing(np.array([value is None or value != value for value in values], dtype=bool))
     types = {type(value) for value in values}
@@ -80,6 +85,17 @@ def object_target(array: NDArray[np.object_]) -> Target:
         return number_target(np.array(values))
     names = ", ".join(sorted(kind.__name__ for kind in types))
     raise DataError(f"The target holds values of type {names}; make them all text, all numbers or all True/False.")
+
+
+def are_label_sets(values: Any) -> bool:
+    """Whether each row has a list, tuple or set of texts, maybe an empty one."""
+    if not all(isinstance(row, list | tuple | set | frozenset) for row in values):
+        return False
+    return any(map(len, values)) and all(isinstance(label, str) for row in values for label in row)
+
+
+def label_sets(values: Any) -> NDArray[np.object_]:
+    return labels([frozenset(map(str, row)) for row in values])
 
 
 def labels(values: list[Any]) -> NDArray[np.object_]:

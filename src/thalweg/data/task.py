@@ -3,7 +3,7 @@
 `Task` is plain data and needs no torch: rules and reports read it too.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
 
     from thalweg.data.targets import Target
 
-Kind = Literal["binary", "multiclass", "regression"]
+Kind = Literal["binary", "multiclass", "multilabel", "per_position", "regression", "own"]
 Encoding = Literal["index", "zero-one", "number", "as given"]
 Label = str | int | float | bool
 KINDS: tuple[Kind, ...] = get_args(Kind)
 CLASSES: tuple[Kind, ...] = ("binary", "multiclass")
 LOSS_KINDS: dict[str, tuple[Kind, ...]] = {
-    "cross_entropy": CLASSES,
-    "nll": CLASSES,
-    "binary_cross_entropy": ("binary",),
+    "cross_entropy": (*CLASSES, "per_position"),
+    "nll": (*CLASSES, "per_position"),
+    "binary_cross_entropy": ("binary", "multilabel"),
     "mse": ("regression",),
     "mae": ("regression",),
     "huber": ("regression",),
@@ -34,13 +34,17 @@ class Task:
     """What is to be predicted.
 
     Args:
-        kind: `"binary"` (two classes), `"multiclass"` or `"regression"`.
+        kind: `"binary"` (two classes), `"multiclass"`, `"multilabel"` (any number of labels per row), `"per_position"`
+            (a class for each token or pixel of a row) or `"regression"`.
         classes: the labels in the order of the class indices, sorted; the second one is the positive class of a binary
-            task. Empty for a regression.
-        num_outputs: how many outputs the network needs: one per class, one for `"binary_cross_entropy"`, one per target
-            column of a regression. For a loss of the user's own it is only the most likely number.
+            task. Of a multi-label task the labels in the order of its columns. Empty for a regression, and per
+            position, where indices are classes.
+        num_outputs: how many outputs the network needs: one per class or label, one for `"binary_cross_entropy"` on two
+            classes, one per target column of a regression. It is only the most likely number for a loss of the user's
+            own, and the least for classes per position, where a vocabulary may be larger than what occurs.
         encoding: what `encode_target` makes: `"index"` int64 class indices, `"zero-one"` floats 0 and 1, `"number"`
             floats, `"as given"` the tensor unchanged, for a loss of the user's own.
+        targets: names of the target columns of a regression, where they have any.
 
     >>> Task("binary", ("no", "yes"), 2).classes[1]
     'yes'
@@ -50,24 +54,34 @@ class Task:
     classes: tuple[Label, ...]
     num_outputs: int
     encoding: Encoding = "index"
+    targets: tuple[Label, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        return {**asdict(self), "classes": list(self.classes)}
+        return {**asdict(self), "classes": list(self.classes), "targets": list(self.targets)}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Task":
-        return cls(**{**data, "classes": tuple(data["classes"])})
+        return cls(**{**data, "classes": tuple(data["classes"]), "targets": tuple(data.get("targets", ()))})
 
 
-def infer_task(target: "Target", *, loss_name: str | None, task: str | None = None) -> Task:
+OWN = Task("own", (), 1, "as given")  # what a step of the user's own makes of batches without a target
+
+
+def infer_task(
+    target: "Target", *, loss_name: str | None, task: str | None = None, names: Sequence[Label] = ()
+) -> Task:
     """The task that a target and a loss make.
 
     | loss | target | task |
     |---|---|---|
     | `"cross_entropy"`, `"nll"` | integers, text, booleans | multiclass; for two classes binary with two outputs |
+    | | integers `[N, L]`, `[N, H, W]`; -100 is ignored | per_position |
     | `"binary_cross_entropy"` (on logits) | the same, or floats 0 and 1; two values | binary with one output |
+    | | 0 and 1 `[N, T]`, or a list of label sets | multilabel with T outputs |
     | `"mse"`, `"mae"`, `"huber"` | numbers `[N]` or `[N, T]` | regression with T outputs |
     | None: the user's own | text, integers, booleans, floats 0 and 1 | binary or multiclass |
+    | | 0 and 1 `[N, T]`, label sets | multilabel |
+    | | other integers `[N, L]` | per_position |
     | | other floats, or one value only | regression |
 
     Integer labels that are 0..K-1 stay; others are numbered in their order, and `classes` keeps them.
@@ -75,8 +89,9 @@ def infer_task(target: "Target", *, loss_name: str | None, task: str | None = No
     Args:
         target: what `to_target` made of the training data, before any split.
         loss_name: the loss, or None for a callable of the user's own.
-        task: `"binary"`, `"multiclass"` or `"regression"` where the user says so; floats that are whole numbers are
-            then taken as classes.
+        task: `"binary"`, `"multiclass"`, `"multilabel"`, `"per_position"` or `"regression"` where the user says so;
+            floats that are whole numbers are then taken as classes.
+        names: of the target's columns, where they have any: labels of a multi-label task, targets of a regression.
 
     Raises:
         UsageError: for an unknown loss or task, or a task that the loss cannot serve.
@@ -84,19 +99,26 @@ def infer_task(target: "Target", *, loss_name: str | None, task: str | None = No
             cross-entropy, one class only, negative or missing labels. The message names the rows and what to do.
 
     >>> import torch
-    >>> infer_task(torch.tensor([0, 2, 1]), loss_name="cross_entropy")
-    Task(kind='multiclass', classes=(0, 1, 2), num_outputs=3, encoding='index')
-    >>> infer_task(torch.tensor([0.5, 2.5]), loss_name="mse")
-    Task(kind='regression', classes=(), num_outputs=1, encoding='number')
+    >>> found = infer_task(torch.tensor([0, 2, 1]), loss_name="cross_entropy")
+    >>> found.kind, found.classes, found.num_outputs
+    ('multiclass', (0, 1, 2), 3)
+    >>> infer_task(torch.tensor([0.5, 2.5]), loss_name="mse").kind
+    'regression'
     """
     from thalweg.data.checks import check_target
+    from thalweg.data.labels import multilabel_task, per_position_task, wide_kind
 
     check_words(loss_name, task)
     check_target(target)
+    wide = wide_kind(target, loss_name, task)
+    if wide == "multilabel":
+        return multilabel_task(target, loss_name, names)
+    if wide == "per_position":
+        return per_position_task(target, loss_name)
     if loss_name is None:
-        return own_loss_task(target, task)
+        return own_loss_task(target, task, names)
     if LOSS_KINDS[loss_name] == ("regression",):
-        return regression_task(target, loss_name)
+        return regression_task(target, loss_name, names)
     target = class_column(target, loss_name, task)
     classes = find_classes(target)
     if len(classes) < 2:
@@ -130,7 +152,7 @@ def check_words(loss_name: str | None, task: str | None) -> None:
         )
 
 
-def regression_task(target: "Target", loss_name: str) -> Task:
+def regression_task(target: "Target", loss_name: str, names: Sequence[Label]) -> Task:
     import torch
 
     if not isinstance(target, torch.Tensor):
@@ -143,7 +165,7 @@ def regression_task(target: "Target", loss_name: str) -> Task:
             f"The loss {loss_name!r} takes a target of real numbers of shape [N] or [N, T]; received "
             f"{list(target.shape)} ({target.dtype}). Flatten it, or pass a loss of your own."
         )
-    return Task("regression", (), target.shape[1] if target.dim() == 2 else 1, "number")
+    return Task("regression", (), target.shape[1] if target.dim() == 2 else 1, "number", tuple(names))
 
 
 def class_column(target: "Target", loss_name: str, task: str | None) -> "Target":
@@ -156,8 +178,8 @@ def class_column(target: "Target", loss_name: str, task: str | None) -> "Target"
         one_hot = "One-hot rows become labels by y.argmax(1). " if target.ndim == 2 else ""
         raise DataError(
             f"The loss {loss_name!r} takes one label per row, a target of shape [N]; received {list(target.shape)}. "
-            f"{one_hot}For several labels per row pass a loss of your own, such as "
-            "lambda output, target: F.binary_cross_entropy_with_logits(output, target)."
+            f"{one_hot}For several labels per row, 0 and 1 in [N, T], take loss='binary_cross_entropy'; for a class per "
+            "position of [N, L] take integers, loss='cross_entropy' and task='per_position'."
         )
     if not isinstance(target, torch.Tensor) or not target.is_floating_point():
         return target
@@ -213,7 +235,7 @@ def class_kind(classes: tuple[Label, ...], task: str | None, loss_name: str | No
     return "multiclass" if task == "multiclass" or len(classes) > 2 else "binary"
 
 
-def own_loss_task(target: "Target", task: str | None) -> Task:
+def own_loss_task(target: "Target", task: str | None, names: Sequence[Label]) -> Task:
     """The task for a loss of the user's own, whose target stays as it is unless it is text."""
     import torch
 
@@ -225,7 +247,7 @@ def own_loss_task(target: "Target", task: str | None) -> Task:
     classes = find_classes(target) if flat or not floats else ()
     labeled = task in CLASSES or (len(classes) > 1 and (not floats or set(classes) == {0.0, 1.0}))
     if task == "regression" or not labeled:
-        return Task("regression", (), target.shape[1] if target.ndim == 2 else 1, "as given")
+        return Task("regression", (), target.shape[1] if target.ndim == 2 else 1, "as given", tuple(names))
     classes = fill_gaps(classes, target.numel()) if not floats and target.dtype != torch.bool else classes
     kind = class_kind(classes, task, None)
     return Task(kind, classes, 1 if floats and kind == "binary" else len(classes), "as given")
@@ -271,6 +293,8 @@ def class_indices(target: "Target", task: Task) -> "Tensor":
 
 def class_codes(target: "Target", task: Task) -> "Tensor | None":
     """The class index of each row, `[N]`; None for a regression, and where a row has several labels."""
+    if task.kind not in CLASSES:
+        return None
     if target.ndim == 2 and target.shape[1] == 1:
         target = target[:, 0]
     return class_indices(target, task) if task.classes and target.ndim == 1 else None
@@ -304,8 +328,13 @@ def encode_target(target: "Target", task: Task) -> "Tensor":
     import torch
 
     from thalweg.data.checks import check_target
+    from thalweg.data.labels import encode_labels, encode_positions
 
     check_target(target)
+    if task.kind == "per_position":
+        return encode_positions(target, task)
+    if task.kind == "multilabel":
+        return encode_labels(target, task)
     if task.encoding == "as given" and isinstance(target, torch.Tensor):
         return target
     if target.ndim == 2 and target.shape[1] == 1:

@@ -1,18 +1,16 @@
 """What is measured when a training is over: the kept weights on training and validation rows, in evaluation mode."""
 
-import math
 from collections.abc import Sequence
 from contextlib import nullcontext
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from thalweg.data.feeder import Feeder
 from thalweg.measure.dead import DeadUnits
 from thalweg.parts.metrics import Metric
 from thalweg.readings import Reading
-from thalweg.train.evaluation import outputs_and_loss
-from thalweg.train.losses import LossFunction, per_sample
+from thalweg.train.evaluation import half_width, mean_of, measure_batches, pieces
+from thalweg.train.losses import LossFunction
 
 
 def kept_weights(
@@ -27,14 +25,14 @@ def kept_weights(
     dead = DeadUnits(network)
     for name, feeder in (("train", train), ("validation", validation)):
         with dead.attached() if name == "train" else nullcontext():
-            output, target, loss_value = outputs_and_loss(network, loss, feeder.epoch(0))
-        value = float(loss_value)
-        half = half_width(per_sample(loss, output, target))
+            found = measure_batches(network, loss, pieces(feeder), metrics, each=True)
+        value = found.values["loss"]
+        half = half_width(found.each, found.items)
         low, high = (None, None) if half is None else (value - half, value + half)
-        readings.append(Reading(f"fit.{name}_loss", value, step=step, low=low, high=high, count=len(target)))
+        readings.append(Reading(f"fit.{name}_loss", value, step=step, low=low, high=high, count=found.count))
         for metric in metrics:
-            measured = metric(output, target) if math.isfinite(value) else math.nan
-            readings.append(Reading(f"fit.{name}_{metric.name}", measured, step=step, count=len(target)))
+            measured = found.values[metric.name]
+            readings.append(Reading(f"fit.{name}_{metric.name}", measured, step=step, count=found.count))
     return readings + dead.readings(step)
 
 
@@ -42,22 +40,12 @@ def rise(
     best: nn.Module, last: nn.Module, loss: LossFunction, validation: Feeder, *, best_step: int, step: int
 ) -> list[Reading]:
     """`validation.rise`: how much higher the validation rows' loss is at the last weights, paired over the rows."""
-    each = []
-    for network in (best, last):
-        output, target, _ = outputs_and_loss(network, loss, validation.epoch(0))
-        each.append(per_sample(loss, output, target))
-    if each[0] is None or each[1] is None:
+    before, after = (measure_batches(network, loss, pieces(validation), each=True) for network in (best, last))
+    if before.each is None or after.each is None or after.items is None:
         return []
-    difference = (each[1] - each[0]).double()
-    half = half_width(difference)
+    difference = (after.each - before.each).double()
+    half = half_width(difference, after.items)
     assert half is not None
-    value = float(difference.mean())
+    value = mean_of(difference, after.items)
     note = f"since step {best_step}"
     return [Reading("validation.rise", value, "", step, value - half, value + half, len(difference), note)]
-
-
-def half_width(values: Tensor | None) -> float | None:
-    """Of the 95 % interval of the mean of independent values, by the normal approximation."""
-    if values is None:
-        return None
-    return 1.96 * float(torch.std(values.double())) / math.sqrt(len(values)) if len(values) > 1 else math.inf

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from thalweg.data.rows import call
+from thalweg.data.rows import Batch, call
 from thalweg.doctor.bench import Bench
-from thalweg.measure.answers import class_dim, examine, sheet_of
+from thalweg.measure.answers import examine, sheet_of
 from thalweg.measure.flow import signal_flow
 from thalweg.measure.head import Head, head_of
 from thalweg.measure.inputs import describe_inputs, scale_effect
@@ -16,6 +16,7 @@ from thalweg.measure.stacks import affine_error, linear_stacks
 from thalweg.measure.targets import describe_target
 from thalweg.measure.units import symmetric_units
 from thalweg.measure.untouched import untouched
+from thalweg.parts.metrics.forms import class_dim
 from thalweg.probes.first_steps import first_steps
 from thalweg.probes.initial_loss import initial_loss, loss_value
 from thalweg.probes.overfit import overfit
@@ -57,15 +58,23 @@ def measure(bench: Bench, *, batch_size: int) -> tuple[list[Reading], Head]:
     output, head = outputs_of(bench)
     loss_value(bench.loss, output, bench.target)  # a loss that cannot be taken is said to be so, before anything else
     readings = [
-        initial_loss(bench.network, bench.loss, bench.inputs, bench.target, batch_size=batch_size, seed=bench.seed),
-        *describe_target(bench.target),
+        initial_loss(
+            bench.network,
+            bench.loss,
+            bench.inputs,
+            bench.target,
+            weight=bench.weight,
+            batch_size=batch_size,
+            seed=bench.seed,
+        ),
+        *([] if isinstance(bench.inputs, Batch) else describe_target(bench.target)),  # a step may use another target
         *describe_inputs(bench.inputs),
         *scale_effect(bench.network, few_inputs),
         *signal_flow(bench.network, bench.inputs),
         *describe_foreign(bench.network, few_inputs),
         *linear_stacks(bench.network, few_inputs),
     ]
-    sheet = sheet_of(bench.loss, output, bench.target, head, bench.num_classes)
+    sheet = sheet_of(bench.loss, output, bench.target, head, bench.num_classes, bench.weight)
     if sheet is not None:
         assert isinstance(output, Tensor)
         readings += describe_head(output, head, bench)

@@ -3,17 +3,20 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from thalweg.data.feeder import Feeder
-from thalweg.data.rows import AnyRows, Inputs, call, map_inputs, num_rows, tensors_of
+from thalweg.data.rows import AnyRows, Inputs, call, is_divisible, num_rows, take, tensors_of
+from thalweg.data.sample import at_hand
 from thalweg.data.task import Task
 from thalweg.measure.graph import Layer, layers
 from thalweg.measure.untouched import untouched
 from thalweg.measure.watcher import tensors_in
 from thalweg.train.clone import clone
+from thalweg.train.evaluation import pieces
 from thalweg.train.losses import LossFunction
 
 MAX_ROWS = 1024
@@ -36,6 +39,7 @@ class Bench:
         layers: the table of layers.
         row_seconds: time of a forward pass per row.
         seed: decides sample and noise.
+        weight: `[N]` how much each row counts in the loss; None where all count alike.
     """
 
     network: nn.Module
@@ -46,10 +50,14 @@ class Bench:
     layers: list[Layer]
     row_seconds: float
     seed: int
+    weight: Tensor | None = None
 
     def first(self, count: int) -> tuple[Inputs, Tensor]:
-        """The first `count` rows."""
-        return map_inputs(lambda value: value[:count], self.inputs), self.target[:count]
+        """The first `count` rows; all where none can be taken out."""
+        if not is_divisible(self.inputs):
+            return self.inputs, self.target
+        rows = torch.arange(min(count, len(self.target)))
+        return take(self.inputs, rows), self.target[: len(rows)]
 
     def affordable(self, seconds: float, *, least: int, most: int) -> int:
         """How many rows a forward pass of `seconds` takes, between two limits."""
@@ -74,26 +82,29 @@ def bench(
     """
     network = clone(network).to(device)
     loss = clone(loss).to(device) if isinstance(loss, nn.Module) else loss
+    rows = at_hand(rows)
 
-    def draw(count: int) -> tuple[Inputs, Tensor]:
+    def draw(count: int) -> tuple[Any, ...]:
         feeder = Feeder(
             rows, batch_size=count, seed=seed, device=device, transform=transform, target_transform=target_transform
         )
-        return next(iter(feeder.epoch(0)))
+        return next(iter(pieces(feeder)))
 
     started = time.monotonic()
-    inputs, target = draw(min(FIRST_ROWS, len(rows)))
+    inputs, *_ = draw(min(FIRST_ROWS, len(rows)))
     read_seconds = (time.monotonic() - started) / num_rows(inputs)
     table = layers(network, inputs)
     row_seconds = forward_seconds(network, inputs) / num_rows(inputs)
-    numbers = sum(value[0].numel() for value in tensors_of(inputs))
+    numbers = sum(value.numel() for value in tensors_of(inputs)) // num_rows(inputs)
     count = min(MAX_ROWS, len(rows), max(FIRST_ROWS, MAX_NUMBERS // max(numbers, 1)))
     count = min(count, max(FIRST_ROWS, int(FORWARD_SECONDS / max(row_seconds, 1e-9))))
     if read_seconds * count > READ_SECONDS:
         count = max(FIRST_ROWS, int(READ_SECONDS / read_seconds))
-    inputs, target = draw(min(count, len(rows)))
-    num_classes = len(task.classes) if task.classes and not target.is_floating_point() else None
-    return Bench(network, loss, inputs, target, num_classes, table, row_seconds, seed)
+    inputs, target, *weight = draw(min(count, len(rows)))
+    classes = task.num_outputs if task.kind == "per_position" else len(task.classes)
+    labeled = task.kind in ("binary", "multiclass", "per_position") and not target.is_floating_point()
+    num_classes = classes if labeled and classes else None
+    return Bench(network, loss, inputs, target, num_classes, table, row_seconds, seed, *weight)
 
 
 def forward_seconds(network: nn.Module, inputs: Inputs) -> float:

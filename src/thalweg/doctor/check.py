@@ -3,7 +3,7 @@
 import math
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
@@ -15,9 +15,9 @@ from thalweg.data.task import Task
 from thalweg.doctor.before import measure, overfit_rows, take_first_steps
 from thalweg.doctor.bench import bench
 from thalweg.doctor.trials import try_remedies
-from thalweg.findings import SEVERITIES, STANDINGS, Finding
+from thalweg.findings import SEVERITIES, STANDINGS, Finding, Findings
 from thalweg.parts.optimizers import Optimizer
-from thalweg.readings import Readings
+from thalweg.readings import Reading, Readings
 from thalweg.rules import Rule, all_rules, judge_all
 from thalweg.train.losses import LossFunction
 
@@ -37,17 +37,22 @@ class Check:
         seconds: how long it took.
     """
 
-    findings: tuple[Finding, ...]
+    findings: Findings
     readings: Readings
     passed: tuple[str, ...]
     not_judged: tuple[str, ...]
     facts: tuple[str, ...]
     seconds: float
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         alarms = sum(f.counts for f in self.findings)
         head = f"check: {len(self.passed)} passed, {alarms} alarm{'' if alarms == 1 else 's'}, {self.seconds:.1f} s"
         return "\n".join([head, *(f"  {fact}" for fact in self.facts), *map(str, self.findings)])
+
+    def _repr_html_(self) -> str:
+        from thalweg.show.notebook import check_html
+
+        return check_html(self)
 
 
 def check(
@@ -64,6 +69,7 @@ def check(
     device: torch.device | str = "cpu",
     probes: bool = True,
     batch_size: int = 64,
+    known: Iterable[Reading] = (),
 ) -> Check:
     """Examines a training before its first step: measures, probes on clones, judges.
 
@@ -82,6 +88,7 @@ def check(
         device: where it runs.
         probes: whether to train clones for a moment: overfit a few rows, try remedies that the readings call for.
         batch_size: rows per step of the training to come.
+        known: what was measured before: of all parts of the data at their split.
 
     Raises:
         ModelError: where the network cannot run on the rows, naming the layer; or has nothing to train.
@@ -111,7 +118,7 @@ def check(
             device=device,
         )
         measured, head = measure(prepared, batch_size=batch_size)
-        readings = Readings(measured)
+        readings = Readings([*known, *measured])
         finite = math.isfinite(readings.value("loss.initial") or 0.0)
         if finite:
             readings.extend(take_first_steps(prepared, head))
@@ -120,7 +127,7 @@ def check(
             readings.extend(try_remedies(prepared, readings, head, optimizer=optimizer))
     judged = judge_all(readings, rules_before())
     return Check(
-        findings=tuple(sorted(judged.findings, key=rank)),
+        findings=Findings(sorted(judged.findings, key=rank)),
         readings=readings,
         passed=judged.passed,
         not_judged=judged.not_judged,

@@ -34,7 +34,7 @@ def influences(scores: Tensor, positive: Tensor) -> tuple[float, Tensor]:
     return area, (found - area) / (size * (size - 1)).clamp_min(1).sqrt()
 
 
-def auc_interval(problems: Sequence[tuple[Tensor, Tensor]], target: Tensor) -> Interval:
+def auc_interval(problems: Sequence[tuple[Tensor, Tensor]], target: Tensor | None) -> Interval:
     """The wider of two intervals, at each end, for the mean area of one or several scores on the same rows.
 
     DeLong's variance, on the logit scale with Welch's degrees of freedom, holds for any shape of the scores, but its
@@ -43,7 +43,8 @@ def auc_interval(problems: Sequence[tuple[Tensor, Tensor]], target: Tensor) -> I
 
     Args:
         problems: for each area its `[N]` float64 scores and `[N]` bool positives, on the CPU.
-        target: `[N]` class indices of the rows.
+        target: `[N]` class indices of the rows; None where a row may be positive for several scores. The degrees of
+            freedom are then those of the score that has the fewest.
 
     Source: DeLong et al. 1988 (one pass by sorting: Sun and Xu 2014); Newcombe 2006, part 2, method 5.
     """
@@ -54,7 +55,12 @@ def auc_interval(problems: Sequence[tuple[Tensor, Tensor]], target: Tensor) -> I
     low, high = newcombe(area, m, n)
     spread = math.sqrt(float(rows.square().sum()))
     if spread > 0 and 0 < area < 1:
-        below, above = logit_limits(area, spread, student_quantile(welch_degrees(rows, target)))
+        degrees = (
+            min(welch_degrees(row, positive.long()) for (_, row), (_, positive) in zip(found, problems, strict=True))
+            if target is None
+            else welch_degrees(rows, target)
+        )
+        below, above = logit_limits(area, spread, student_quantile(degrees))
         low, high = min(low, below), max(high, above)
     return Interval(low, high, "DeLong (logit) and Newcombe, the wider")
 

@@ -24,11 +24,13 @@ class Statistic:
         function: weights `[R, N]` -> `[R]`, differentiable, unchanged when all weights are scaled.
         support: the number of rows that carry it: all rows, or the positive ones where those are few.
         unit: whether it lies from 0 to 1.
+        parts: how many passes over the rows it takes, such as one per label.
     """
 
     function: Callable[[Tensor], Tensor]
     support: int
     unit: bool = False
+    parts: int = 1
 
 
 def bootstrap(statistic: Statistic, *, num_rows: int, seed: int, replicates: int = 1000) -> Interval:
@@ -43,11 +45,11 @@ def bootstrap(statistic: Statistic, *, num_rows: int, seed: int, replicates: int
         statistic: of the rows.
         num_rows: N.
         seed: of the draws; the same seed gives the same interval.
-        replicates: R; where R N exceeds 5e7, the interval is normal, with the infinitesimal jackknife's `sum u^2` as
+        replicates: R; where R N (times the parts) exceeds 5e7, the interval is normal, with the infinitesimal jackknife's `sum u^2` as
             variance (on the logit scale for a statistic from 0 to 1).
     """
     value, gradient = influence(statistic, num_rows)
-    if replicates * num_rows > BUDGET:
+    if replicates * num_rows * statistic.parts > BUDGET:
         return delta_interval(statistic, value, gradient)
     generator = torch.Generator().manual_seed(seed)
     drawn = [statistic.function(resample(size, num_rows, generator)) for size in chunk_sizes(replicates, num_rows)]

@@ -1,6 +1,7 @@
 """Curves to draw: ROC, precision-recall, reliability, predicted against true, each thinned to a few hundred points."""
 
 import heapq
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -73,7 +74,7 @@ def reliability_curve(table: Reliability) -> Curve:
     )
 
 
-def predicted_curves(predicted: Tensor, true: Tensor, *, seed: int) -> list[Curve]:
+def predicted_curves(predicted: Tensor, true: Tensor, *, names: Sequence[str], seed: int) -> list[Curve]:
     """Predicted against true value of a sample of rows, one curve for each of the first targets (`[N, T]`)."""
     rows = torch.randperm(len(true), generator=torch.Generator().manual_seed(seed))[:POINTS].sort().values
     several = true.shape[1] > 1
@@ -84,7 +85,7 @@ def predicted_curves(predicted: Tensor, true: Tensor, *, seed: int) -> list[Curv
             tuple(predicted[rows, t].tolist()),
             "true value",
             "predicted value",
-            f"target {t}" if several else "",
+            names[t] if several else "",
         )
         for t in range(min(true.shape[1], MAX_TARGETS))
     ]

@@ -4,28 +4,44 @@ import math
 
 from torch import Tensor
 
-from thalweg.errors import DataError
+from thalweg.errors import DataError, UsageError
 from thalweg.evaluate.bootstrap import Statistic, bootstrap
 from thalweg.evaluate.curves import predicted_curves
 from thalweg.evaluate.estimates import mean_measure, undefined, with_interval
 from thalweg.evaluate.intervals import Interval
-from thalweg.evaluate.result import Measure, Result
+from thalweg.evaluate.result import Measure, Result, TargetRow
 from thalweg.evaluate.weighted import r2_by_weight, rmse_by_weight
 from thalweg.parts.metrics import regression
 from thalweg.parts.metrics.forms import pairs
 
 
-def measure_regression(output: Tensor, target: Tensor, *, seed: int, replicates: int) -> Result:
-    """r2, root mean squared and mean absolute error; with several targets the mean of each over them."""
+def measure_regression(
+    output: Tensor, target: Tensor, *, seed: int, replicates: int, names: tuple[str, ...] = ()
+) -> Result:
+    """r2, root mean squared and mean absolute error; with several targets the mean of each over them, and each alone."""
     predicted, true = pairs(output, target)
     if not bool(predicted.isfinite().all() and true.isfinite().all()):
         raise DataError("An output or a target is infinite, so no error can be measured. Look for an overflow.")
-    measures = (
+    if len(names) not in (0, true.shape[1]):
+        raise UsageError(f"There are {true.shape[1]} targets; received {len(names)} names: {list(names)}.")
+    names = names or tuple(f"target {t}" for t in range(true.shape[1]))
+    drawn = {"seed": seed, "replicates": replicates}
+    several = range(true.shape[1]) if true.shape[1] > 1 else ()
+    rows = tuple(target_row(names[t], predicted[:, t : t + 1], true[:, t : t + 1], **drawn) for t in several)
+    curves = tuple(predicted_curves(predicted, true, names=names, seed=seed))
+    return Result("regression", len(true), errors(predicted, true, **drawn), curves, per_target=rows)
+
+
+def errors(predicted: Tensor, true: Tensor, *, seed: int, replicates: int) -> tuple[Measure, Measure, Measure]:
+    return (
         r2(predicted, true, seed=seed, replicates=replicates),
         rmse(predicted, true, seed=seed, replicates=replicates),
         mean_measure("mae", (predicted - true).abs().mean(1)),
     )
-    return Result("regression", len(true), measures, tuple(predicted_curves(predicted, true, seed=seed)))
+
+
+def target_row(name: str, predicted: Tensor, true: Tensor, *, seed: int, replicates: int) -> TargetRow:
+    return TargetRow(name, *errors(predicted, true, seed=seed, replicates=replicates))
 
 
 def several_note(true: Tensor) -> str:

@@ -62,13 +62,28 @@ class Curve:
 
 @dataclass(frozen=True, slots=True)
 class ClassRow:
-    """The measures of one class against the rest. `support` counts its test rows."""
+    """The measures of one class against the rest, or of one label. `support` counts its test rows.
+
+    Average precision and AUC are measured of labels only.
+    """
 
     name: str
     support: int
     precision: Measure
     recall: Measure
     f1: Measure
+    average_precision: Measure | None = None
+    auc: Measure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TargetRow:
+    """The measures of one target of a regression with several, in its own unit."""
+
+    name: str
+    r2: Measure
+    rmse: Measure
+    mae: Measure
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,14 +124,15 @@ class Result:
     """The measures, curves and counts of one evaluation.
 
     Args:
-        kind: `"binary"`, `"multiclass"` or `"regression"`.
+        kind: `"binary"`, `"multiclass"`, `"multilabel"`, `"per_position"` or `"regression"`.
         count: test rows.
         measures: in the order to show them.
         curves: to draw.
-        classes: names of the classes, in the order of the confusion matrix.
+        classes: names of the classes, in the order of the confusion matrix; or of the labels.
         confusion: `confusion[true][predicted]` rows.
-        per_class: one row for each class.
-        threshold: of a binary task.
+        per_class: one row for each class or label.
+        threshold: of a binary task, or one for all labels.
+        per_target: one row for each target of a regression with several.
 
     >>> result = Result("regression", 2, (Measure("rmse", 0.5, 0.4, 0.7, count=2),))
     >>> print(result["rmse"])
@@ -133,6 +149,7 @@ class Result:
     confusion: tuple[tuple[int, ...], ...] = ()
     per_class: tuple[ClassRow, ...] = ()
     threshold: Threshold | None = None
+    per_target: tuple[TargetRow, ...] = ()
 
     def __getitem__(self, name: str) -> Measure:
         """The measure of that name. Raises `UsageError` with the names there are."""
@@ -145,8 +162,13 @@ class Result:
     def __contains__(self, name: object) -> bool:
         return any(found.name == name for found in self.measures)
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:  # the fields with all points of the curves would be pages
         return "\n".join(map(str, self.measures))
+
+    def _repr_html_(self) -> str:
+        from thalweg.show.notebook import result_html
+
+        return result_html(self)
 
     def to_json(self) -> dict[str, Any]:
         """JSON values; numbers that JSON lacks become `"nan"`, `"inf"`, `"-inf"`."""
@@ -164,8 +186,9 @@ class Result:
             curves=tuple(decode(Curve, c) for c in data["curves"]),
             classes=tuple(data["classes"]),
             confusion=tuple(tuple(row) for row in data["confusion"]),
-            per_class=tuple(decode_class(row) for row in data["per_class"]),
+            per_class=tuple(decode_row(ClassRow, row) for row in data["per_class"]),
             threshold=None if threshold is None else decode(Threshold, threshold),
+            per_target=tuple(decode_row(TargetRow, row) for row in data.get("per_target", ())),
         )
 
 
@@ -191,6 +214,6 @@ def decode(kind: Any, data: Mapping[str, Any]) -> Any:
     return kind(**{name: value if name in TEXT else number(value) for name, value in data.items()})
 
 
-def decode_class(data: Mapping[str, Any]) -> ClassRow:
-    precision, recall, f1 = (decode(Measure, data[name]) for name in ("precision", "recall", "f1"))
-    return ClassRow(data["name"], data["support"], precision, recall, f1)
+def decode_row(kind: Any, data: Mapping[str, Any]) -> Any:
+    """A row of a table, some of whose fields are measures."""
+    return kind(**{name: decode(Measure, v) if isinstance(v, Mapping) else v for name, v in data.items()})

@@ -1,12 +1,13 @@
 """The threshold of a binary task, chosen on validation rows: a choice on the test rows would flatter the measures."""
 
+from dataclasses import replace
 from typing import Literal
 
 import torch
 from torch import Tensor
 
 from thalweg.evaluate.result import Threshold
-from thalweg.parts.metrics.forms import Scores, binary_scores, check_word, neutral
+from thalweg.parts.metrics.forms import Scores, binary_scores, check_word, label_matrix, label_scores, neutral
 from thalweg.parts.metrics.ranking import cumulative_counts, why_undefined
 
 Objective = Literal["f1", "balanced_accuracy", "youden"]
@@ -51,6 +52,25 @@ def choose_threshold(
     nearest = int((cuts - middle).abs().argmin())
     note = "every row is called positive: no cut does better" if bool(cuts[nearest] == -torch.inf) else ""
     return Threshold(float(cuts[nearest]), scores, chosen_on, objective, float(reached[best[nearest]]), count, note)
+
+
+def choose_common_threshold(output: Tensor, target: Tensor, *, scores: Scores = "logits") -> Threshold:
+    """One cut for all labels of a multi-label task: that with the largest micro F1, as `choose_threshold` finds it.
+
+    A cut of its own for each label would fit the few validation rows that a rare label has.
+
+    Args:
+        output: `[N, T]` of the validation rows.
+        target: `[N, T]` of 0 and 1.
+        scores: what the output holds.
+
+    >>> choose_common_threshold(torch.tensor([[-3.0, 2.0], [-1.0, 4.0]]), torch.tensor([[0, 1], [0, 1]])).value
+    0.5
+    """
+    values = label_scores(output, scores)
+    entries = label_matrix(target, values.shape[1]).flatten().long()
+    found = choose_threshold(values.flatten(), entries, objective="f1", scores=scores)
+    return replace(found, objective="micro_f1", count=len(target))
 
 
 def objective_at(true: Tensor, false: Tensor, objective: Objective) -> Tensor:

@@ -1,6 +1,6 @@
 """Measures as functions of row weights `[R, N]`, which the bootstrap resamples and differentiates."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -20,6 +20,29 @@ def average_precision_by_weight(score: Tensor, true: Tensor) -> Callable[[Tensor
         return (steps * found / called.clamp_min(1e-300)).sum(1) / found[:, -1]
 
     return value
+
+
+def mean_by_weight(functions: Sequence[Callable[[Tensor], Tensor]]) -> Callable[[Tensor], Tensor]:
+    """The mean of several functions of row weights `[R, N]`; one that is NaN in a draw is left out of that draw."""
+    return lambda weights: torch.stack([function(weights) for function in functions]).nanmean(0)
+
+
+def f1_by_weight(found: Tensor, true: Tensor, *, micro: bool) -> Callable[[Tensor], Tensor]:
+    """F1 of label sets `[N, T]` as a function of row weights: of all entries, or the mean over labels that rows have."""
+    hits, sizes, support = (v.double() for v in (found & true, found.long() + true.long(), true))
+    if micro:
+        hits, sizes, support = (v.sum(1, keepdim=True) for v in (hits, sizes, support))
+
+    def value(weights: Tensor) -> Tensor:
+        share = torch.where(weights @ support > 0, 2 * (weights @ hits) / (weights @ sizes).clamp_min(1e-300), torch.nan)
+        return share.nanmean(1)
+
+    return value
+
+
+def ratio_by_weight(total: Tensor, size: Tensor) -> Callable[[Tensor], Tensor]:
+    """`sum of totals / sum of sizes` of rows, both `[N]`, as a function of row weights: a mean over positions."""
+    return lambda weights: (weights @ total) / (weights @ size)
 
 
 def r2_by_weight(error: Tensor, true: Tensor) -> Callable[[Tensor], Tensor]:

@@ -15,9 +15,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from thalweg.measure.head import FREE, Head
+from thalweg.parts.metrics.forms import IGNORED, class_dim
 from thalweg.readings import Reading
 
-Loss = Callable[[Any, Tensor], Tensor]
+Loss = Callable[..., Tensor]
 MAX_NUMBERS = 65_536  # outputs looked at; the answers are found by optimization over all of them
 MAX_ROWS = 256
 FAR = (1e2, 1e4, 1e6)  # how far a fall without bottom is followed
@@ -30,7 +31,7 @@ MARGINS = (1.0, 4.0, 20.0)  # between right and wrong outputs, in the loss's own
 class Sheet:
     """A loss, and the outputs and targets of a few rows on which it is examined.
 
-    `num_classes` is None where the target is no class index.
+    `num_classes` is None where the target is no class index, `weight` where all rows count alike.
     """
 
     loss: Loss
@@ -38,17 +39,26 @@ class Sheet:
     target: Tensor
     head: Head
     num_classes: int | None = None
+    weight: Tensor | None = None
+
+    def take(self, output: Tensor) -> Tensor:
+        """The loss of other outputs for the same rows."""
+        if self.weight is None:
+            return self.loss(output, self.target).reshape(())
+        return self.loss(output, self.target, self.weight).reshape(())
 
     def value(self, output: Tensor) -> float:
-        """The loss of other outputs; NaN where it cannot be taken."""
+        """The same as a number; NaN where it cannot be taken."""
         try:
             with torch.no_grad():
-                return float(self.loss(output, self.target))
+                return float(self.take(output))
         except Exception:  # a loss refuses outputs outside its domain
             return math.nan
 
 
-def sheet_of(loss: Loss, output: object, target: Tensor, head: Head, num_classes: int | None) -> Sheet | None:
+def sheet_of(
+    loss: Loss, output: object, target: Tensor, head: Head, num_classes: int | None, weight: Tensor | None = None
+) -> Sheet | None:
     """The first rows, as many as can be examined.
 
     None where there is no tensor of floats with a row per target, or already two rows are too large.
@@ -56,7 +66,9 @@ def sheet_of(loss: Loss, output: object, target: Tensor, head: Head, num_classes
     if not isinstance(output, Tensor) or not output.is_floating_point() or len(output) != len(target):
         return None
     rows = min(len(output), MAX_ROWS, MAX_NUMBERS // max(1, output[0].numel()))
-    return Sheet(loss, output[:rows].detach(), target[:rows], head, num_classes) if rows >= 2 else None
+    if rows < 2:
+        return None
+    return Sheet(loss, output[:rows].detach(), target[:rows], head, num_classes, None if weight is None else weight[:rows])
 
 
 def right_answer(sheet: Sheet) -> Tensor | None:
@@ -65,20 +77,30 @@ def right_answer(sheet: Sheet) -> Tensor | None:
     if target.numel() == output.numel():
         return target.reshape(output.shape).to(output.dtype)
     dim = class_dim(output, target)
-    if dim is None or output.shape[dim] != sheet.num_classes or int(target.min()) < 0:
+    if dim is None or not classes_fit(sheet, output.shape[dim]):
         return None
-    return F.one_hot(target, output.shape[dim]).movedim(-1, dim).to(output.dtype)
+    counted = target != IGNORED
+    one_hot = F.one_hot(target.where(counted, 0), output.shape[dim]) * counted[..., None]
+    return one_hot.movedim(-1, dim).to(output.dtype)
 
 
-def class_dim(output: Tensor, target: Tensor) -> int | None:
-    """The dimension of the outputs that counts classes: `[N, K]`, `[N, K, T]` or `[N, T, K]` for `[N, T]` labels.
+def classes_fit(sheet: Sheet, num_outputs: int) -> bool:
+    """Whether the labels are those of the outputs: all of them, or per position some of a vocabulary."""
+    counted = sheet.target[sheet.target != IGNORED]
+    if not len(counted) or int(counted.min()) < 0 or sheet.num_classes is None:
+        return False
+    if sheet.target.dim() > 1:
+        return int(counted.max()) < num_outputs
+    return num_outputs == sheet.num_classes
 
-    None where it cannot be told, or the targets are no labels.
-    """
-    if target.is_floating_point() or output.dim() != target.dim() + 1:
-        return None
-    fitting = [dim for dim in range(1, output.dim()) if output.shape[:dim] + output.shape[dim + 1 :] == target.shape]
-    return fitting[0] if len(fitting) == 1 else None
+
+def one_answer(sheet: Sheet, values: Tensor) -> Tensor:
+    """The mean of `values`, shaped as the outputs, over the rows and, of a class per position, over the positions."""
+    dim = class_dim(sheet.output, sheet.target)
+    if dim is None or sheet.target.dim() < 2:
+        return values.mean(0, keepdim=True)
+    share = (sheet.target != IGNORED).double().mean()  # an ignored position has no right answer: zeros
+    return values.mean([d for d in range(values.dim()) if d != dim], keepdim=True) / share.to(values)
 
 
 def is_binary(answer: Tensor) -> bool:
@@ -98,7 +120,7 @@ def lowest(sheet: Sheet, head: Head, starts: list[Tensor]) -> float:
 
         def closure(free: Tensor = free) -> Tensor:
             nonlocal best
-            value = sheet.loss(head.outputs(free.expand_as(sheet.output)), sheet.target).reshape(())
+            value = sheet.take(head.outputs(free.expand_as(sheet.output)))
             number = float(value.detach())
             best = min(best, number) if math.isfinite(number) else best
             (free.grad,) = torch.autograd.grad(value, free)
@@ -122,10 +144,10 @@ def starts_of(sheet: Sheet, head: Head) -> list[Tensor]:
 
 
 def constant_starts(sheet: Sheet, head: Head) -> list[Tensor]:
-    """Constant answers to begin with: zero, a half, one, and the mean target."""
-    row = torch.zeros_like(sheet.output[:1])
+    """Constant answers to begin with: zero, a half, one, and the mean target; one for all rows and positions."""
+    row = one_answer(sheet, torch.zeros_like(sheet.output))
     right = right_answer(sheet)
-    mean = [] if right is None else [right.mean(0, keepdim=True)]
+    mean = [] if right is None else [one_answer(sheet, right)]
     return [row, *(head.free(answer) for answer in (row + 0.5, row + 1, *mean))]
 
 
@@ -133,7 +155,7 @@ def bottomless(sheet: Sheet) -> bool:
     """Whether the loss keeps falling, without end, along its steepest descent from outputs of zero."""
     free = torch.zeros_like(sheet.output).requires_grad_()
     try:
-        value = sheet.loss(sheet.head.outputs(free), sheet.target).reshape(())
+        value = sheet.take(sheet.head.outputs(free))
         (gradient,) = torch.autograd.grad(value, free)
     except Exception:
         return False
@@ -178,7 +200,8 @@ def pairing(sheet: Sheet, generator: torch.Generator) -> float | None:
     changes = []
     for _ in range(4):
         order = torch.randperm(len(sheet.target), generator=generator).to(sheet.target.device)
-        changes.append(abs(replace(sheet, target=sheet.target[order]).value(output) - before))
+        weight = None if sheet.weight is None else sheet.weight[order]
+        changes.append(abs(replace(sheet, target=sheet.target[order], weight=weight).value(output) - before))
     largest = max((c for c in changes if math.isfinite(c)), default=math.nan)
     return largest / max(abs(before), 1e-30) if math.isfinite(before) and math.isfinite(largest) else None
 
@@ -194,7 +217,8 @@ def compared(sheet: Sheet) -> int:
 
 def batch_factor(sheet: Sheet) -> float | None:
     """Loss of the rows taken twice over the loss of the rows: 1 for a mean, 2 for a sum."""
-    twice = replace(sheet, output=torch.cat([sheet.output] * 2), target=torch.cat([sheet.target] * 2))
+    weight = None if sheet.weight is None else torch.cat([sheet.weight] * 2)
+    twice = replace(sheet, output=torch.cat([sheet.output] * 2), target=torch.cat([sheet.target] * 2), weight=weight)
     once, both = sheet.value(sheet.output), twice.value(twice.output)
     return both / once if math.isfinite(once) and math.isfinite(both) and abs(once) > 1e-12 else None
 
@@ -203,7 +227,7 @@ def gradient_at(sheet: Sheet, output: Tensor) -> Tensor | None:
     """The gradient with respect to the outputs; None where the loss cannot be taken or is not finite."""
     probe = output.detach().clone().requires_grad_()
     try:
-        value = sheet.loss(probe, sheet.target).reshape(())
+        value = sheet.take(probe)
         (gradient,) = torch.autograd.grad(value, probe)
     except Exception:
         return None

@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from thalweg.data.rows import Inputs, call
+from thalweg.data.rows import Batch, Inputs, call
 from thalweg.errors import ModelError
 from thalweg.measure.untouched import untouched
 from thalweg.measure.watcher import Shape, Visit, Watcher, followed, hooked
@@ -77,7 +77,7 @@ def layers(network: nn.Module, inputs: Inputs) -> list[Layer]:
         with untouched(network), hooked(network, watcher):
             call(network, followed(inputs, watcher))
     except Exception as error:
-        raise explained(network, watcher, error) from error
+        raise explained(network, watcher, error, isinstance(inputs, Batch)) from error
     counted: set[int] = set()
     table = []
     for visit in watcher.visits.values():
@@ -121,13 +121,18 @@ def explain_forward_error(network: nn.Module, inputs: Inputs, error: Exception) 
         with nullcontext() if lazy else untouched(network), hooked(network, watcher):
             call(network, followed(inputs, watcher))
     except Exception:  # the error is known; where it happens is what this pass is for
-        return explained(network, watcher, error)
+        return explained(network, watcher, error, isinstance(inputs, Batch))
     return ModelError(f"{type(network).__name__} failed on these inputs. ({type(error).__name__}: {error})")
 
 
-def explained(network: nn.Module, watcher: Watcher, error: Exception) -> ModelError:
+def explained(network: nn.Module, watcher: Watcher, error: Exception, own_step: bool) -> ModelError:
     """The message for an error that left `watcher.stack` at the module where it happened."""
     reason = f"({type(error).__name__}: {error})"
+    if not watcher.stack and own_step:
+        return ModelError(
+            f"step(model, batch) raised {type(error).__name__}: {error}. It gets {type(network).__name__} and a batch "
+            "exactly as the data give it: (inputs, target) for tensors and pairs, else what collate or the loader makes."
+        )
     if not watcher.stack:
         return ModelError(f"{type(network).__name__} cannot be called with these inputs. {reason}")
     visit = watcher.stack[-1]

@@ -5,14 +5,19 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from thalweg.data.rows import Inputs, call, map_inputs, tensors_of
+from thalweg.data.rows import Batch, Inputs, call, map_inputs, tensors_of
 from thalweg.measure.untouched import untouched
 from thalweg.measure.watcher import tensors_in
 from thalweg.readings import Reading
 
 
 def named(inputs: Inputs) -> Iterator[tuple[str, Tensor]]:
-    """The float tensors of the inputs, each with its name or number; no name where there is one tensor only."""
+    """The float tensors of the inputs, each with its name or number; no name where there is one tensor only.
+
+    None of a `Batch`, which does not say what of it is an input and what a target.
+    """
+    if isinstance(inputs, Batch):
+        return
     if isinstance(inputs, dict):
         names = list(inputs)
     else:

@@ -62,8 +62,13 @@ class Signal:
     def attached(self) -> Iterator[None]:
         """Watches one forward and backward pass inside; forgets the step before."""
         self._seen, self._updates = [], None
-        with self._calls.attached():
-            yield
+        # Of a network called several times in a step (accumulated batches) the last call is looked at.
+        handle = self._calls.network.register_forward_pre_hook(lambda *_: self._seen.clear())
+        try:
+            with self._calls.attached():
+                yield
+        finally:
+            handle.remove()
 
     def _note(self, call: Call) -> None:
         self._seen.append(_Scalars(call))

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from thalweg.data.rows import Inputs, call, map_inputs, tensors_of
+from thalweg.data.rows import Batch, Inputs, call, map_inputs, tensors_of
 from thalweg.measure.head import MOVES, Head
 from thalweg.measure.untouched import untouched
 from thalweg.measure.watcher import tensors_in
@@ -116,7 +116,11 @@ def ends(network: nn.Module, inputs: Inputs, first: str, last: str, value: Tenso
     """The output of layer `last` when layer `first` receives `value`."""
     trace = Trace()
     with traced(network, trace, {first: value}):
-        call(network, inputs)
+        try:
+            call(network, inputs)
+        except Exception:  # a step of the user's own may refuse outputs that it would never get
+            if last not in trace.outputs:
+                raise
     return trace.outputs[last]
 
 
@@ -177,10 +181,10 @@ def before_head(output: Tensor, head: Head) -> Tensor | None:
 def affine_error(network: nn.Module, inputs: Inputs, head: Head) -> Reading | None:
     """How far the whole network is from an affine map up to its head: f((u + v)/2) against (f(u) + f(v))/2.
 
-    None where it cannot be told: indices as inputs, a head that cannot be undone, outputs that do not depend on the
+    None where it cannot be told: indices as inputs, a step of the user's own, a head that cannot be undone, outputs that do not depend on the
     inputs or leave the range of numbers. `count` is the number of weight layers.
     """
-    if not all(value.is_floating_point() for value in tensors_of(inputs)):
+    if isinstance(inputs, Batch) or not all(value.is_floating_point() for value in tensors_of(inputs)):
         return None
     num_layers = sum(isinstance(m, WEIGHTED) for m in network.modules())
     errors = []

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from functools import cache
-from math import isfinite, sqrt
+from math import ceil, gcd, isfinite, sqrt
 from statistics import median
 
 import torch
@@ -10,9 +10,14 @@ from torch import Tensor
 
 from thalweg.readings import Reading
 
+MAX_ENTRIES = 2**18  # of a parameter that are copied
+
 
 class Updates:
-    """Norms of one step. The weights are copied before the step, because the update is exact only as a difference.
+    """Norms of one step. The weights are copied before it, because the update is exact only as a difference.
+
+    Of a parameter of more than 2**18 entries the update is measured on every k-th, so that a copy of a large network is
+    never made; the norm of the rest is taken to be alike.
 
     Args:
         names: of the trainable parameters, tied ones once.
@@ -24,8 +29,9 @@ class Updates:
     def __init__(self, names: Sequence[str], parameters: Sequence[Tensor], gradients: Sequence[Tensor | None]) -> None:
         self.names = names
         self.parameters = [p.detach() for p in parameters]
-        self.before = [p.clone() for p in self.parameters]
-        self.weights = norms(self.before)
+        self.samples = [sample(p) for p in self.parameters]
+        self.before = [values.clone() for values in self.samples]
+        self.weights = norms(self.parameters)
         self.with_gradient = [k for k, g in enumerate(gradients) if g is not None]
         self.gradients = norms([values_of(g) for g in gradients if g is not None])
         self.updates: list[Tensor] = []
@@ -33,7 +39,9 @@ class Updates:
     @torch.no_grad()
     def finish(self) -> None:
         """Reads the update after the optimizer's step."""
-        self.updates = norms(torch._foreach_sub(self.parameters, self.before))
+        found = norms(torch._foreach_sub(self.samples, self.before))
+        shares = [s.numel() / p.numel() for s, p in zip(self.samples, self.parameters, strict=True)]
+        self.updates = [norm if share == 1 else norm / sqrt(share) for norm, share in zip(found, shares, strict=True)]
         self.before = []
 
     def scalars(self) -> list[Tensor]:
@@ -60,6 +68,16 @@ class Updates:
             found.append(Reading("update.ratio", median(r if isfinite(r) else torch.inf for r in ratios), "", step))
         found.append(Reading("gradient.norm", length(gradients.values()), "", step))
         return found
+
+
+def sample(parameter: Tensor) -> Tensor:
+    """The parameter, or as a view the entries in every k-th place of its memory; k shares no factor with a row."""
+    every = ceil(parameter.numel() / MAX_ENTRIES)
+    if every <= 1:
+        return parameter
+    while gcd(every, parameter.shape[-1]) != 1:
+        every += 1
+    return parameter.as_strided((ceil(parameter.numel() / every),), (every,))
 
 
 def norms(tensors: Sequence[Tensor]) -> list[Tensor]:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from thalweg.data.noise import seed_noise
-from thalweg.data.rows import Inputs, call, num_rows, take
+from thalweg.data.rows import Inputs, call, is_divisible, num_rows, take
 from thalweg.train.losses import LossFunction
 
 Gradients = dict[str, Tensor | None]
@@ -55,9 +55,11 @@ def first_steps(
     network.train()
     weights = {name: p.detach().clone() for name, p in network.named_parameters()}
     found, losses = [], []
-    for step, rows in enumerate(batches(num_rows(inputs), steps + 1)):
+    divisible = is_divisible(inputs)
+    whole = [torch.arange(num_rows(inputs))] * (steps + 1)
+    for step, rows in enumerate(batches(num_rows(inputs), steps + 1) if divisible else whole):
         seed_noise(seed, step)
-        value, gradients = gradients_of(network, loss, take(inputs, rows), target[rows])
+        value, gradients = gradients_of(network, loss, take(inputs, rows) if divisible else inputs, target[rows])
         found.append(gradients)
         losses.append(value)
         descend(dict(network.named_parameters()), gradients)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from thalweg.data.rows import Inputs, call, num_rows, take, tensors_of
+from thalweg.data.rows import Batch, Inputs, call, num_rows, take, tensors_of
 from thalweg.measure.answers import constant_starts, lowest, sheet_of, starts_of
 from thalweg.measure.head import head_of
 from thalweg.measure.untouched import untouched
@@ -86,7 +86,8 @@ def overfit(
 
     Readings: `overfit.rows`; `overfit.share`, the share removed by the best rate (1 is all); `overfit.trend`, how much
     of it in the last fifth of its steps; `overfit.rate`; and `overfit.steps`, how many it took, where it succeeded.
-    `overfit.share` is left out when the time ran out before 100 steps, because nothing was shown then.
+    `overfit.share` is left out when the time ran out before 100 steps, because nothing was shown then. Under a step of
+    the user's own, whose loss cannot be compared with that of a constant answer, there are no readings.
 
     Args:
         network: it is cloned, never trained.
@@ -99,6 +100,8 @@ def overfit(
         seconds: budget for all rates together, in this thread's time: a busy machine changes no verdict.
         seed: decides what functional dropout draws.
     """
+    if isinstance(inputs, Batch):
+        return []
     chosen = distinct_rows(inputs, target, rows)
     inputs, target = take(inputs, chosen), target[chosen]
     room = room_of(network, loss, inputs, target, num_classes)
@@ -159,5 +162,5 @@ def advance(arm: Arm, inputs: Inputs, target: Tensor, steps: int) -> None:
         arm.losses += arm.losses[-1:] * steps
         return
     start = len(arm.losses)
-    found = [arm.step(inputs, target, step=start + k, rate=arm.rate) for k in range(steps)]
+    found = [arm.step([(inputs, target)], step=start + k, rate=arm.rate) for k in range(steps)]
     arm.losses += torch.stack(found).double().reshape(-1).tolist()  # synchronizes

@@ -57,7 +57,7 @@ def score(
     draw = torch.Generator().manual_seed(mix(seed, 2))
     for step in range(steps):
         rows = trained[torch.randperm(len(trained), generator=draw)[:batch]].to(variant.target.device)
-        step_on(take(variant.inputs, rows), variant.target[rows], step=step, rate=rate)
+        step_on([(take(variant.inputs, rows), variant.target[rows])], step=step, rate=rate)
     rows = judged.to(variant.target.device)
     with torch.no_grad():
         value = float(loss(call(network, take(variant.inputs, rows)), variant.target[rows]))
@@ -131,7 +131,7 @@ def step_seconds(variant: Variant, loss: LossFunction, optimizer: Optimizer, bat
     for step in range(3):
         if step == 1:
             started = time.thread_time()
-        step_on(inputs, target, step=step, rate=RATES[0])
+        step_on([(inputs, target)], step=step, rate=RATES[0])
     return max((time.thread_time() - started) / 2, 1e-6)
 
 

@@ -13,13 +13,14 @@ from torch import Tensor, nn
 
 from thalweg.data.feeder import Feeder
 from thalweg.data.noise import global_rng_kept
-from thalweg.data.rows import AnyRows, Inputs
+from thalweg.data.rows import AnyRows, Inputs, is_divisible
 from thalweg.data.seeds import PROBE, mix
 from thalweg.errors import TrainingError
 from thalweg.parts.optimizers import SGD, Adagrad, Optimizer
-from thalweg.probes.course import SCORED_AT, Course, Lane, divide, scored_form
+from thalweg.probes.course import BLOCKS, SCORED_AT, Course, Lane, divide, scored_form
 from thalweg.probes.student import Difference, paired
 from thalweg.readings import Reading
+from thalweg.train.clipping import Clipping
 from thalweg.train.clone import clone
 from thalweg.train.losses import LossFunction
 from thalweg.train.step import Step
@@ -74,7 +75,7 @@ def race(
     rows: AnyRows,
     *,
     batch_size: int,
-    clip_norm: float | None = None,
+    clipping: Clipping = Clipping(),  # noqa: B008
     decay_all: bool = False,
     seed: int = 0,
     device: torch.device | str = "cpu",
@@ -90,7 +91,7 @@ def race(
         optimizer: hyper-parameters; where its `lr` is a number, that rate takes part.
         rows: training rows; up to a fifth is held out to score on, the lanes train on the others.
         batch_size: rows per step, as in the training.
-        clip_norm: as in the training.
+        clipping: as in the training.
         decay_all: as in the training.
         seed: decides what is held out, the orders of rows and the noise.
         device: where to train.
@@ -118,12 +119,14 @@ def race(
 
         def make_step(copy: nn.Module, number: int) -> Step:
             noise = mix(PROBE, seed, number)
-            return Step(copy, own_loss, optimizer, clip_norm=clip_norm, decay_all=decay_all, seed=noise)
+            return Step(copy, own_loss, optimizer, clipping=clipping, decay_all=decay_all, seed=noise)
 
         def feed(number: int) -> Feeder:
             return Feeder(pool, batch_size=min(batch_size, len(pool)), seed=mix(PROBE, seed, number), **fed)  # type: ignore[arg-type]
 
         scored = Feeder(held, batch_size=len(held), seed=0, shuffle=False, **fed)  # type: ignore[arg-type]
+        if not is_divisible(next(scored.epoch(0))[0]):
+            scored = Feeder(held, batch_size=max(len(held) // BLOCKS, 1), seed=0, shuffle=False, **fed)  # type: ignore[arg-type]
         grid = Grid(Course(clone(network).to(device), own_loss, make_step, feed, scored), optimizer, seconds)
         grid.search()
         learnable = grid.learnable()
@@ -296,7 +299,7 @@ class Grid:
     def _readings(
         self, excess: dict[float, Difference], rate: float, low: float, high: float, learnable: bool | None
     ) -> list[Reading]:
-        course, count = self.course, len(self.course.target)
+        course, count = self.course, self.course.count
         found = [
             Reading("race.rate", rate, low=low, high=high, count=len(excess)),
             Reading("race.steps", self.steps),

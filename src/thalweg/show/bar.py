@@ -1,15 +1,15 @@
 """The one progress bar: on stderr, only where a person looks, gone when the training ends."""
 
 import os
-import time
 from typing import TextIO
 
 from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as RichProgress
 
-from thalweg.events import Progress
+from thalweg.events import GONE, Progress
+from thalweg.show.pace import Pace
 from thalweg.show.printer import Printer
-from thalweg.show.text import duration, number
+from thalweg.show.text import number
 
 
 class Bar:
@@ -30,15 +30,12 @@ class Bar:
         )  # fmt: skip
         self._task = self._progress.add_task("train", total=None, left="")
         self._printer = printer
-        self._start: tuple[int, float] | None = None  # step and time of the first event
+        self._pace = Pace()
 
     def update(self, event: Progress) -> None:
         """Draws the bar at this event's step."""
         self._progress.console.width = self._printer.width  # the window may have been resized
-        now = time.monotonic()
-        step, since = self._start = self._start or (event.step, now)
-        done, remaining = event.step - step, event.num_steps - event.step
-        left = f"{duration((now - since) / done * remaining)} left" if done else ""
+        left = self._pace.left(event)
         loss = "" if event.loss is None else f"loss {number(event.loss)}"
         text = f"epoch {event.epoch}/{event.num_epochs}  {loss}".rstrip()
         self._progress.update(self._task, description=text, completed=event.step, total=event.num_steps, left=left)
@@ -49,7 +46,11 @@ class Bar:
     def hide(self) -> None:
         """Removes the bar from the screen; the next event draws it again."""
         if self._progress.live.is_started:
-            self._progress.stop()
+            try:
+                self._progress.stop()
+            except OSError as error:  # the terminal was closed
+                if error.errno not in GONE:
+                    raise
 
 
 def same_terminal(stdout: TextIO, stderr: TextIO) -> bool:

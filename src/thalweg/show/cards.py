@@ -1,6 +1,7 @@
 """A finding as a card in the manner of rustc: what, where, the evidence, why, and what to do."""
 
 import json
+from collections.abc import Mapping
 
 from rich.text import Text
 
@@ -28,18 +29,36 @@ def card(finding: Finding, *, width: int) -> list[Text]:
     for remedy in finding.remedies:
         lines += point(fix_label(remedy), remedy.text, "bold green", width=width)
         if remedy.changes:
-            settings = "  ".join(f"--set {setting(name, value)}" for name, value in remedy.changes.items())
-            lines += hang(styled(EDGE, "  "), styled((settings, "cyan")), width=width)
+            lines += hang(styled(EDGE, "  "), styled((as_options(remedy.changes), "cyan")), width=width)
     lines += point(finding.standing, STANDINGS[finding.standing], "bold", width=width)
     for rival in finding.excluded:
         lines += point("excluded", f"{rival.cause}: {rival.test}", "bold", width=width)
     return lines
 
 
+def as_options(changes: Mapping[str, object]) -> str:
+    """Changes of a plan for the command line.
+
+    >>> as_options({"clip_norm": 1.0, "schedule": {"name": "Constant"}})
+    '--set clip_norm=1.0  --set schedule=\'{"name": "Constant"}\''
+    """
+    return "  ".join(f"--set {setting(name, value)}" for name, value in changes.items())
+
+
 def setting(name: str, value: object) -> str:
-    """`clip_norm=1.0`, as the command line takes it."""
     text = value if isinstance(value, str) else json.dumps(value)
     return f"{name}='{text}'" if any(c in text for c in " {}[]\"'") else f"{name}={text}"
+
+
+def as_call(changes: Mapping[str, object]) -> str:
+    """Changes of a plan in Python.
+
+    >>> as_call({"clip_norm": 1.0}), as_call({"epochs": 9, "optimizer.lr": 0.1})
+    ('plan.replace(clip_norm=1.0)', "plan.replace(**{'epochs': 9, 'optimizer.lr': 0.1})")
+    """
+    if all(name.isidentifier() for name in changes):
+        return f"plan.replace({', '.join(f'{name}={value!r}' for name, value in changes.items())})"
+    return f"plan.replace(**{dict(changes)!r})"
 
 
 def point(label: str, body: str, style: str, *, width: int) -> list[Text]:

@@ -20,7 +20,7 @@ def run_document(directory: Path) -> dict[str, Any]:
         **facts,
         "directory": str(directory),
         "findings": [finding.to_json() for finding in store.findings()],
-        "history": history(store.readings()),
+        "history": history(store.readings(*EPOCH_READINGS, "validation.")),
     }
 
 

@@ -34,6 +34,11 @@ def where(finding: Finding) -> str:
     return f"{finding.place}, {since}" if finding.place else f"whole training, {since}"
 
 
+def alike(one: Finding, other: Finding) -> bool:
+    """Whether two findings say the same, though a later one may have newer numbers."""
+    return (one.code, one.place, one.standing) == (other.code, other.place, other.standing)
+
+
 def fix_label(remedy: Remedy) -> str:
     """`"fix (safe)"`: the safety class is part of the advice."""
     return f"fix ({remedy.safety})"

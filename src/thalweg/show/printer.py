@@ -8,6 +8,7 @@ from typing import IO, TextIO
 from rich.console import Console
 from rich.text import Span, Text
 
+from thalweg.events import GONE
 from thalweg.show.lines import wrapped
 from thalweg.show.text import to_ascii
 
@@ -45,14 +46,16 @@ class Printer:
         return self._width or max(20, min(columns_of(self.stream), WIDEST))
 
     def print(self, lines: Iterable[Text]) -> None:
-        """Prints lines that were already broken to `width`, and flushes."""
-        for line in lines:
-            for part in self.readable(line):
-                part.rstrip()
-                self.console.print(part, soft_wrap=True)
+        """Prints lines that were already broken to `width`, and flushes; in silence once nobody is there to read."""
         try:
+            for line in lines:
+                for part in self.readable(line):
+                    part.rstrip()
+                    self.console.print(part, soft_wrap=True)
             self.stream.flush()
-        except BrokenPipeError:
+        except OSError as error:
+            if error.errno not in GONE:
+                raise
             silence(self.stream)
 
     def readable(self, line: Text) -> list[Text]:

@@ -45,7 +45,7 @@ def read_line(folder: Path) -> RunLine:
         store = Store(folder / FILE)
         stored = store.get("result")
         measures = () if stored is None else Result.from_json(stored).measures
-        facts = (store.get("status", "unknown"), store.get("created", ""), store.get("best") or {})
+        facts = (store.get("status", "interrupted"), store.get("created", ""), store.get("best") or {})
         return RunLine(folder.name, *facts, tuple(store.findings()), measures)
     except StoreError as error:
         return RunLine(folder.name, "unreadable", "", {}, (), (), str(error))

@@ -25,7 +25,7 @@ from thalweg.show.bar import Bar, same_terminal
 from thalweg.show.blocks import sparkline
 from thalweg.show.cards import COLORS, card
 from thalweg.show.epochs import EpochTable
-from thalweg.show.findings import codes, kind, ordered, tally, where
+from thalweg.show.findings import alike, codes, kind, ordered, tally, where
 from thalweg.show.lines import flow, hang, styled, wrapped
 from thalweg.show.printer import Printer
 from thalweg.show.text import duration, number, plural
@@ -131,8 +131,8 @@ class Terminal:
 
     def _stage(self, event: StageEnded) -> None:
         items = [styled((f"✓ {number(event.passed)} passed", "green"))] if event.passed else []
-        for each, alike in groupby(ordered(event.findings), kind):
-            items.append(styled((f"! {plural(len(list(alike)), each)}", COLORS[each])))
+        for each, same in groupby(ordered(event.findings), kind):
+            items.append(styled((f"! {plural(len(list(same)), each)}", COLORS[each])))
         items += [styled(fact) for fact in event.facts]
         items.append(styled((duration(event.seconds), "dim")))
         self.print(*self._labeled(event.stage, flow(items, width=self.out.width - LABEL)))
@@ -207,11 +207,6 @@ class Terminal:
 
     def _labeled(self, label: str, body: Text) -> list[Text]:
         return hang(Text(f"  {label}".ljust(LABEL), "bold"), body, width=self.out.width)
-
-
-def alike(one: Finding, other: Finding) -> bool:
-    """Whether two findings say the same, though a later one may have newer numbers."""
-    return (one.code, one.place, one.standing) == (other.code, other.place, other.standing)
 
 
 def summary(findings: list[Finding], *, width: int) -> list[Text]:

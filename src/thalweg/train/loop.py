@@ -4,7 +4,8 @@ import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import torch
@@ -12,22 +13,28 @@ from torch import Tensor, nn
 
 from thalweg.data.feeder import Feeder
 from thalweg.data.noise import global_rng_kept
+from thalweg.data.rows import Rows, num_rows
 from thalweg.errors import StoreError, TrainingError
 from thalweg.events import EpochEnded, Listener, Progress
-from thalweg.measure.nonfinite import locate_nonfinite
 from thalweg.parts.metrics import Metric
 from thalweg.plan import Plan
 from thalweg.readings import Reading
 from thalweg.store import Writer
+from thalweg.train.average import Average
+from thalweg.train.best import KEPT_BYTES, Best, size_of
 from thalweg.train.checkpoint import load_checkpoint, save_checkpoint
-from thalweg.train.clone import clone, tensors
-from thalweg.train.evaluation import outputs_and_loss
+from thalweg.train.clone import tensors
+from thalweg.train.compiled import CompiledStep, choose_compiled
+from thalweg.train.evaluation import measure_batches, pieces
 from thalweg.train.interrupt import Interrupt, interruptible
-from thalweg.train.losses import LossFunction
+from thalweg.train.losses import LossFunction, items_of
+from thalweg.train.memory import out_of_memory_named
 from thalweg.train.monitor import Monitor
-from thalweg.train.step import Step
+from thalweg.train.replay import find_nonfinite
+from thalweg.train.step import Step, Window, stepper_of
 
 CHECKPOINT_SECONDS = 30.0
+SAVING_SHARE = 0.02  # of the time that saving may take: a large state is saved less often
 LOOK_SECONDS = 0.25  # between two looks at the losses, each a synchronization
 SNAPSHOT_SECONDS = 10.0  # between two copies of the state, from which a non-finite step is replayed
 LOSS_POINTS = 1000  # of the curve of batch losses that is stored
@@ -48,16 +55,6 @@ class Job:
     listeners: Sequence[Listener] = ()
 
 
-@dataclass
-class Best:
-    """The best epoch so far by the selection measure, and its weights."""
-
-    epoch: int = 0
-    step: int = 0
-    value: float = math.nan
-    weights: dict[str, Tensor] = field(default_factory=dict)
-
-
 class Training:
     """One training of one job. `run` returns how it ended: "completed", "interrupted" or "failed"."""
 
@@ -67,23 +64,24 @@ class Training:
         assert plan.schedule != "auto"
         assert plan.optimizer.lr != "auto"
         assert isinstance(plan.epochs, int)
-        assert isinstance(plan.seed, int)
-        assert plan.clip_norm != "auto"
         self.job, self.schedule, self.peak, self.num_epochs = job, plan.schedule, plan.optimizer.lr, plan.epochs
-        clip_norm, decay_all = plan.clip_norm, plan.decay_all
-        self.stepper = Step(
-            job.network, job.loss, plan.optimizer, clip_norm=clip_norm, decay_all=decay_all, seed=plan.seed
-        )
+        self.stepper = stepper_of(plan, job.network, job.loss)
+        self.take: Step | CompiledStep = self.stepper
         self.monitor = Monitor(self.stepper, job.writer, share=plan.monitoring)
-        self.steps_per_epoch = len(job.train)
+        self.average = None if plan.averaging is None else Average(job.network, plan.averaging)
+        self.steps_per_epoch = math.ceil(len(job.train) / plan.accumulate)
         self.num_steps = self.num_epochs * self.steps_per_epoch
         self.step, self.seconds = 0, 0.0
+        self.stopped_early = False
         self.losses: list[Tensor] = []  # of the epoch under way
-        self.best = Best()
-        self.best_saved = 0  # the step of the best weights on disk
+        self.items: list[float | Tensor] = []  # that each of them is the mean of
+        self.num_rows = 0  # that this epoch has trained on since it, or the process, began
+        self.best = Best(job.folder)
         self.checked = 0  # losses of this epoch that were looked at
         self.located = False  # whether the first non-finite operation was looked for
-        self.snapshot: tuple[int, dict[str, Tensor]] = (0, {})
+        self.small = size_of(self._state()) <= KEPT_BYTES
+        self.snapshot: tuple[int, dict[str, Tensor]] | None = None  # None: the last checkpoint stands for it
+        self.save_seconds = 0.0  # that the last save took
         self.saved = self.snapped = self.looked = time.monotonic()
 
     # ------------------------------------------------------------------ the loop
@@ -91,44 +89,77 @@ class Training:
     def run(self) -> str:
         started = time.monotonic() - self.seconds
         self.job.network.train()
-        with global_rng_kept(), interruptible() as interrupt:
+        if not self.small and not self.step:
+            self.save()
+        with global_rng_kept(), interruptible() as interrupt, out_of_memory_named(self.job.plan):
             status = "completed"
-            while self.step < self.num_steps and status == "completed":
+            while self.step < self.num_steps and status == "completed" and not self.stopped_early:
                 with single_rows_named(self.job.train):
                     status = self._epoch(interrupt)
                 self.seconds = time.monotonic() - started
-        self.job.writer.flush()
-        if status == "failed":
-            self._save_best()  # the last good weights; the state after them is lost
-        else:
-            self.save()
+            self.job.writer.flush()
+            if status == "failed":
+                self.best.save()  # the last good weights; the state after them is lost
+            else:
+                self.held_network()  # an average is saved as it would be used
+                self.save()  # still undisturbed: a terminal that closes sends its signal more than once
         return status
 
     def _epoch(self, interrupt: Interrupt) -> str:
-        job, stepper, monitor, losses = self.job, self.stepper, self.monitor, self.losses
+        take, monitor, average, losses = self.take, self.monitor, self.average, self.losses
         epoch, skip = divmod(self.step, self.steps_per_epoch)
         clock = time.monotonic
         started = clock()
+        self.num_rows = 0
         self._snap()
-        for inputs, target in job.train.epoch(epoch, skip):
+        for window in self.windows(epoch, skip):
             rate = self.peak * self.schedule.factor(self.step, self.num_steps)
             if monitor.due(self.step):
-                loss = monitor.step(inputs, target, step=self.step, rate=rate)
+                loss = monitor.step(window, step=self.step, rate=rate)
             else:
-                loss = stepper(inputs, target, step=self.step, rate=rate)
+                loss = take(window, step=self.step, rate=rate)
             losses.append(loss)
+            self._count(window)
             self.step += 1
+            if average is not None:
+                average.update(self.step, self.num_steps)
             if interrupt.asked:
                 break
             if clock() - self.looked > LOOK_SECONDS and len(losses) < self.steps_per_epoch:
                 if not self._look(epoch):
                     return "failed"
                 self._save_if_due()
-        done = self.step - epoch * self.steps_per_epoch - skip
-        if len(losses) == self.steps_per_epoch and not self._close_epoch(epoch, clock() - started, done):
+        if len(losses) == self.steps_per_epoch and not self._close_epoch(epoch, clock() - started):
             return "failed"
         self._save_if_due()
         return "interrupted" if interrupt.asked and self.step < self.num_steps else "completed"
+
+    def compile(self) -> tuple[str, str] | None:
+        """Compiles the step where the plan says so or "auto" pays; the word and the reason where it chose."""
+        wanted, train = self.job.plan.compile, self.job.train
+        if wanted == "never":
+            return None
+        word, reason, compiled = "never", "the rows are read as they come, which takes longer than the steps", None
+        if wanted == "always" or isinstance(train.rows, Rows):
+            window = next(self.windows(0))
+            if wanted == "always":
+                compiled = CompiledStep(self.stepper, window)
+            else:
+                compiled, reason = choose_compiled(self.stepper, window, num_steps=self.num_steps)
+        if compiled is not None:
+            word, self.take, self.monitor.compiled = "always", compiled, compiled
+        return (word, reason) if wanted == "auto" else None
+
+    def windows(self, epoch: int, skip: int = 0) -> Iterator[Window]:
+        """The batches of each update of an epoch, from update number `skip` on."""
+        size = self.job.plan.accumulate
+        batches = pieces(self.job.train, epoch, skip * size)
+        while window := list(islice(batches, size)):
+            yield window
+
+    def _count(self, window: Window) -> None:
+        self.items.append(sum(map(items_of, window)))
+        self.num_rows += sum(num_rows(batch[0]) for batch in window)
 
     def _look(self, epoch: int) -> bool:
         """A look from time to time: progress, and losses that are not finite. False when the training is lost."""
@@ -143,30 +174,30 @@ class Training:
             self._snap()
         return True
 
-    def _close_epoch(self, epoch: int, seconds: float, num_steps: int) -> bool:
+    def _close_epoch(self, epoch: int, seconds: float) -> bool:
         """Evaluates, records and keeps the best. False when the training is lost."""
         if not self._look(epoch):
             return False
         job, step = self.job, self.step
         values = torch.stack(self.losses).double().cpu()  # synchronizes
-        rows = len(job.train.rows)
-        sizes = torch.full_like(values, float(job.train.batch_size))
-        sizes[-1] = rows - job.train.batch_size * (len(values) - 1)
-        train_loss = float((values * sizes).sum() / rows)
-        output, target, loss = outputs_and_loss(job.network, job.loss, job.validation.epoch(0))
-        measured = {"loss": float(loss)}
-        for metric in job.metrics:  # of outputs that are not finite there is nothing to measure, but a NaN to record
-            measured[metric.name] = metric(output, target) if math.isfinite(measured["loss"]) else math.nan
-        better = self._keep_best(epoch, measured)
+        items = torch.tensor([float(n) for n in self.items], dtype=torch.float64)
+        train_loss = float((values * items).sum() / items.sum())
+        network = self.held_network()
+        measured, num_validated = self._measure(network)
+        name = job.plan.selection
+        higher = next((m.higher_is_better for m in job.metrics if m.name == name), False)
+        better = self.best.offer(network, epoch=epoch + 1, step=step, value=measured[name], higher_is_better=higher)
         self.losses.clear()
+        self.items.clear()
         self.checked = 0
+        self.stopped_early = self.out_of_patience
         rate = self.peak * self.schedule.factor(step - 1, self.num_steps)
-        speed = num_steps * job.train.batch_size / max(seconds, 1e-9)
+        speed = self.num_rows / max(seconds, 1e-9)
         job.writer.add(
             [
                 *self._loss_curve(values.tolist(), step),
-                Reading("train.loss", train_loss, step=step, count=rows),
-                *(Reading(f"validation.{name}", v, step=step, count=len(target)) for name, v in measured.items()),
+                Reading("train.loss", train_loss, step=step, count=int(items.sum())),
+                *(Reading(f"validation.{name}", v, step=step, count=num_validated) for name, v in measured.items()),
                 Reading("rate", rate, step=step),
                 Reading("rows_per_second", speed, step=step),
                 Reading("epoch.seconds", seconds, step=step),
@@ -179,6 +210,24 @@ class Training:
         )  # fmt: skip
         self._emit(event)
         return True
+
+    @property
+    def out_of_patience(self) -> bool:
+        """Whether so many epochs have gone by without a better one that the training stops."""
+        patience = self.job.plan.patience
+        return patience is not None and self.step // self.steps_per_epoch - self.best.epoch >= patience
+
+    def held_network(self) -> nn.Module:
+        """The network as it is validated and kept: the one that is trained, or the average of its weights."""
+        if self.average is None:
+            return self.job.network
+        return self.average.settle(self.job.train.epoch(0))
+
+    def _measure(self, network: nn.Module) -> tuple[dict[str, float], int]:
+        """The loss and the metrics on the validation rows, and how many these are."""
+        job = self.job
+        found = measure_batches(network, job.loss, pieces(job.validation), job.metrics)
+        return found.values, found.count
 
     # ------------------------------------------------------------------ parts of it
 
@@ -193,27 +242,18 @@ class Training:
         chunks = [(k, values[k : k + width]) for k in range(0, len(values), width)]
         return [Reading("train.batch_loss", sum(c) / len(c), step=first + k + len(c), count=len(c)) for k, c in chunks]
 
-    def _keep_best(self, epoch: int, measured: Mapping[str, float]) -> bool:
-        name = self.job.plan.selection
-        value = measured[name]
-        higher = next((m.higher_is_better for m in self.job.metrics if m.name == name), False)
-        known = not math.isnan(self.best.value)
-        # A tie goes to the later epoch: at the lower rate the weights have settled further.
-        if math.isnan(value) or (known and (value < self.best.value if higher else value > self.best.value)):
-            return False
-        weights = {key: tensor.clone() for key, tensor in tensors(self.job.network).items()}
-        self.best = Best(epoch + 1, self.step, value, weights)
-        return True
-
     def _snap(self) -> None:
-        self.snapshot = (self.step, {key: tensor.clone() for key, tensor in self._state().items()})
-        self.snapped = time.monotonic()
+        if self.small:
+            self.snapshot = (self.step, {key: tensor.clone() for key, tensor in self._state().items()})
+            self.snapped = time.monotonic()
 
     def _state(self) -> dict[str, Tensor]:
         network = {f"network.{name}": value for name, value in tensors(self.job.network).items()}
-        return network | {f"optimizer.{name}": value for name, value in self.stepper.state_dict().items()}
+        average = {} if self.average is None else self.average.state_dict()
+        return network | average | {f"optimizer.{name}": value for name, value in self.stepper.state_dict().items()}
 
-    def _set_state(self, state: Mapping[str, Tensor]) -> None:
+    def set_state(self, state: Mapping[str, Tensor]) -> None:
+        """Copies a saved state into the training's own tensors. Raises `StoreError` where it does not fit."""
         own = self._state()
         if own.keys() != state.keys():
             differing = sorted(own.keys() ^ state.keys())
@@ -239,79 +279,57 @@ class Training:
             self.located = True
             current = {key: tensor.clone() for key, tensor in self._state().items()}
             first_bad = self.step - len(self.losses) + self.checked + finite.index(False)
-            self.job.writer.add(self._replay(first_bad))
-            self._set_state(current)
+            self.job.writer.add(find_nonfinite(self, first_bad))
+            self.set_state(current)
         if lost:
             curve = [float(v) for v in torch.stack(self.losses)]
             self.job.writer.add(self._loss_curve(curve, self.step))
         return lost
 
-    def _replay(self, first_bad: int) -> list[Reading]:
-        """Goes back to the last snapshot, repeats the steps up to the first bad one and looks inside it."""
-        start, state = self.snapshot
-        self._set_state(state)
-        epoch, skip = divmod(start, self.steps_per_epoch)
-        last = math.nan
-        for step, (inputs, target) in enumerate(self.job.train.epoch(epoch, skip), start=start):
-            rate = self.peak * self.schedule.factor(step, self.num_steps)
-            if step >= first_bad - 1:  # a backward pass may have spoiled the weights one step earlier
-                found = locate_nonfinite(
-                    clone(self.job.network),
-                    self.job.loss,
-                    inputs,
-                    target,
-                    step=step,
-                    seed=self.stepper.seed,
-                    rows=self.rows_of(step),
-                )
-                if found:
-                    return [*found, Reading("nonfinite.last_loss", last, step=step), Reading("rate", rate, step=step)]
-            if step >= first_bad:
-                break
-            last = float(self.stepper(inputs, target, step=step, rate=rate))
-        return [Reading("nonfinite.step", first_bad, step=first_bad)]
-
-    def rows_of(self, step: int) -> list[int]:
-        """The numbers, in the user's data, of the rows that step `step` trains on."""
-        epoch, batch = divmod(step, self.steps_per_epoch)
-        size = self.job.train.batch_size
-        positions = self.job.train.order(epoch)[batch * size : (batch + 1) * size]
-        return [int(i) for i in self.job.train.rows.ids[positions]]
+    def go_back(self) -> int:
+        """Restores the latest state that is at hand, for a replay; returns its step."""
+        step, state = self.snapshot or (-1, {})
+        if not state:
+            state, facts = load_checkpoint(self.job.folder, "last")
+            state = {name: value for name, value in state.items() if not name.startswith("epoch.")}
+            step = int(facts["step"])
+        self.set_state(state)
+        return step
 
     # ------------------------------------------------------------------ checkpoints
 
     def _save_if_due(self) -> None:
         """Between two steps of an epoch, or after its end was recorded; never between the last step and the record."""
-        if time.monotonic() - self.saved > CHECKPOINT_SECONDS:
+        if time.monotonic() - self.saved > max(CHECKPOINT_SECONDS, self.save_seconds / SAVING_SHARE):
             self.save()
-
-    def _save_best(self) -> None:
-        best = self.best
-        if best.weights and best.step != self.best_saved:
-            facts = {"epoch": best.epoch, "step": best.step, "value": best.value}
-            save_checkpoint(self.job.folder, "best", best.weights, facts)
-            self.best_saved = best.step
 
     def save(self) -> None:
         """Writes the state at this step boundary, and the best weights where they are new."""
-        self.job.writer.flush()  # first, so that the records reach at least as far as the checkpoint
-        self._save_best()
-        losses = {"losses": torch.stack(self.losses)} if self.losses else {}
-        facts = {"step": self.step, "seconds": self.seconds, "best_step": self.best.step}
-        save_checkpoint(self.job.folder, "last", self._state() | losses, facts)
+        started = time.monotonic()
+        self.best.save()
+        epoch: dict[str, Tensor] = {}
+        if self.losses:
+            items = torch.tensor([float(n) for n in self.items], dtype=torch.float64)
+            epoch = {"epoch.losses": torch.stack(self.losses), "epoch.items": items}
+        readings = self.job.writer.position()  # the records reach at least as far as the checkpoint
+        facts = {"step": self.step, "seconds": self.seconds, "best_step": self.best.step, "readings": readings}
+        save_checkpoint(self.job.folder, "last", self._state() | epoch, facts)
         self.saved = time.monotonic()
+        self.save_seconds = self.saved - started
 
     def restore(self) -> None:
         """Goes back to the last checkpoint: bit-identical from there on."""
         state, facts = load_checkpoint(self.job.folder, "last")
-        losses = state.pop("losses", None)
-        self._set_state(state)
+        losses, items = state.pop("epoch.losses", None), state.pop("epoch.items", None)
+        self.set_state(state)
         self.step, self.seconds = int(facts["step"]), float(facts["seconds"])
-        self.losses = [] if losses is None else list(losses.to(self.stepper.parameters[0].device).unbind())
+        if losses is not None and items is not None:
+            self.losses = list(losses.to(self.stepper.device, copy=True).unbind())
+            self.items = items.tolist()
         if facts["best_step"]:
-            weights, best = load_checkpoint(self.job.folder, "best")
-            self.best = Best(int(best["epoch"]), int(best["step"]), float(best["value"]), weights)
-            self.best_saved = self.best.step
+            self.best.restore()
+            self.stopped_early = self.step % self.steps_per_epoch == 0 and self.out_of_patience
+        self.job.writer.rewind(int(facts["readings"]))
 
 
 @contextmanager

@@ -4,19 +4,26 @@ The update goes through the optimizer's fused kernel on lists of tensors. With t
 `backward` this is as fast as flat parameter buffers (both 2.3 times the tutorial loop on a small MLP): there are none.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from thalweg.data.noise import seed_noise
-from thalweg.data.rows import Inputs, call
+from thalweg.data.rows import call
 from thalweg.errors import ModelError
 from thalweg.parts.optimizers import Optimizer
 from thalweg.parts.optimizers.optimizer import State
-from thalweg.train.losses import LossFunction
+from thalweg.plan import Plan
+from thalweg.train.clipping import Clipping
+from thalweg.train.losses import LossFunction, items_of
+from thalweg.train.precision import LossScale, autocast
+from thalweg.train.recompute import blocks_of, recomputing
 
 Gradients = list[Tensor | None]
+Window = Sequence[tuple[Any, ...]]  # the batches of one update: (inputs, target), or with the rows' weights as a third
 
 
 @dataclass
@@ -43,7 +50,9 @@ class Step:
         network: the copy to train; its mode is the caller's.
         loss: `(output, target) -> scalar`.
         optimizer: hyper-parameters; the rate is given with each call.
-        clip_norm: largest norm of the whole gradient; None does not clip.
+        clipping: of the gradients, before the update.
+        precision: of the forward pass: "float32", "bf16" or "fp16".
+        gradient_checkpointing: whether activations inside repeated blocks are computed again instead of kept.
         decay_all: whether weight decay also acts on biases, norms and embeddings.
         seed: the noise of step t is f(seed, t).
 
@@ -57,11 +66,14 @@ class Step:
         loss: LossFunction,
         optimizer: Optimizer,
         *,
-        clip_norm: float | None = None,
+        clipping: Clipping = Clipping(),  # noqa: B008
+        precision: str = "float32",
+        gradient_checkpointing: bool = False,
         decay_all: bool = False,
         seed: int = 0,
     ) -> None:
-        self.network, self.loss, self.clip_norm, self.seed = network, loss, clip_norm, seed
+        self.network, self.loss, self.clipping, self.precision, self.seed = network, loss, clipping, precision, seed
+        self.blocks = blocks_of(network) if gradient_checkpointing else []
         trainable = [(name, p) for name, p in network.named_parameters() if p.requires_grad]
         if not trainable:
             raise ModelError(
@@ -72,6 +84,10 @@ class Step:
         self.parameters = [p for _, p in trainable]
         for p in self.parameters:
             p.grad = None  # a copy of the user's module may bring gradients along
+        self.device = self.parameters[0].device
+        self.loss_scale = LossScale(self.device) if precision == "fp16" else None
+        self.overflowed = False  # whether the gradients at hand are of no use, which only float16 knows
+        self.plain = precision == "float32" and not self.blocks
         self.groups = self._groups(optimizer, set() if decay_all else undecayed(network))
 
     def _groups(self, optimizer: Optimizer, spared: set[int]) -> list[Group]:
@@ -85,21 +101,48 @@ class Step:
                 groups.append(Group(part, positions, values, part.init(values)))
         return groups
 
-    def loss_and_gradients(self, inputs: Inputs, target: Tensor, *, step: int) -> tuple[Tensor, Gradients]:
-        """The detached loss of a batch, and the gradient per parameter; None for one that the loss does not reach."""
+    def loss_and_gradients(self, window: Window, *, step: int) -> tuple[Tensor, Gradients]:
+        """The detached loss of the window's batches, and the gradient per parameter, whose memory is the caller's.
+
+        Of several batches it is the mean over all their items, whatever their sizes. The gradient is None for a
+        parameter that the loss does not reach.
+        """
         seed_noise(self.seed, step)
-        loss = self.loss(call(self.network, inputs), target)
-        loss.backward()  # type: ignore[no-untyped-call]
+        if len(window) == 1:
+            loss = self._backward(window[0])
+        else:
+            items = [items_of(batch) for batch in window]
+            total = sum(items)
+            if isinstance(total, Tensor):
+                total = total.where(total > 0, 1)  # where nothing counts the losses are 0
+            loss = torch.stack([self._backward(b, (n, total)) for b, n in zip(window, items, strict=True)]).sum()
         gradients: Gradients = [p.grad for p in self.parameters]
         for p in self.parameters:
             p.grad = None
-        return loss.detach(), gradients
+        if self.loss_scale is not None:
+            self.overflowed = not self.loss_scale.divide([g for g in gradients if g is not None])
+        return loss, gradients
+
+    def _backward(self, batch: tuple[Any, ...], share: tuple[Any, Any] | None = None) -> Tensor:
+        """Adds the gradient of the batch's loss, or of n / total of it, to `p.grad`; returns it, detached."""
+        inputs, *target = batch
+        if self.plain:
+            loss = self.loss(call(self.network, inputs), *target)
+        else:
+            with autocast(self.precision, self.device), recomputing(self.blocks):
+                loss = self.loss(call(self.network, inputs), *target)
+        if share is not None:
+            loss = loss * share[0] / share[1]  # in the loss's own precision, which a share by itself would not have
+        scaled = loss if self.loss_scale is None else loss * self.loss_scale.scale
+        scaled.backward()  # type: ignore[no-untyped-call]
+        return loss.detach()
 
     def apply(self, gradients: Gradients, *, rate: float) -> None:
         """Clips the gradients and updates the parameters; one without gradient stays as it is."""
+        if self.overflowed:
+            return
         with torch.no_grad():
-            if self.clip_norm is not None:
-                clip([g for g in gradients if g is not None], self.clip_norm)
+            self.clipping(gradients, self.parameters)
             for group in self.groups:
                 own = [gradients[i] for i in group.positions]
                 if any(g is None for g in own):
@@ -111,15 +154,16 @@ class Step:
                 else:
                     group.optimizer.apply_(group.parameters, own, group.state, lr=rate)  # type: ignore[arg-type]
 
-    def __call__(self, inputs: Inputs, target: Tensor, *, step: int, rate: float) -> Tensor:
-        """One whole step; returns the loss before the update, detached. Does not synchronize with the device."""
-        loss, gradients = self.loss_and_gradients(inputs, target, step=step)
+    def __call__(self, window: Window, *, step: int, rate: float) -> Tensor:
+        """One whole step; returns the loss before the update, detached. Does not synchronize, except under fp16."""
+        loss, gradients = self.loss_and_gradients(window, step=step)
         self.apply(gradients, rate=rate)
         return loss
 
     def state_dict(self) -> dict[str, Tensor]:
         """The optimizer's live state, a tensor per slot and parameter (`exp_avg.0.weight`); copy into it to restore."""
-        return {
+        scale = {} if self.loss_scale is None else self.loss_scale.state_dict()
+        return scale | {
             f"{slot}.{self.names[i]}": value
             for group in self.groups
             for slot, values in group.state.items()
@@ -127,11 +171,23 @@ class Step:
         }
 
 
-def clip(gradients: list[Tensor], largest: float) -> Tensor:
-    """Scales the gradients in place so that their common norm is at most `largest`; returns the norm before.
+def stepper_of(plan: Plan, network: nn.Module, loss: LossFunction) -> Step:
+    """The step that a resolved plan asks for."""
+    assert plan.optimizer != "auto"
+    assert isinstance(plan.seed, int)
+    return Step(
+        network,
+        loss,
+        plan.optimizer,
+        clipping=clipping_of(plan),
+        precision=plan.precision,
+        gradient_checkpointing=plan.gradient_checkpointing,
+        decay_all=plan.decay_all,
+        seed=plan.seed,
+    )
 
-    The factor is that of `torch.nn.utils.clip_grad_norm_`: min(1, largest / (norm + 1e-6)).
-    """
-    norm: Tensor = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
-    torch._foreach_mul_(gradients, (largest / (norm + 1e-6)).clamp(max=1.0))
-    return norm
+
+def clipping_of(plan: Plan) -> Clipping:
+    """What a resolved plan clips."""
+    assert plan.clip_norm != "auto"
+    return Clipping(plan.clip_norm, plan.clip_value, plan.clip_adaptive)

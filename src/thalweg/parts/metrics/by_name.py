@@ -6,11 +6,25 @@ from collections.abc import Callable
 from torch import Tensor
 
 from thalweg.errors import UsageError, did_you_mean
-from thalweg.parts.metrics import confusion, probability, ranking, regression
+from thalweg.parts.metrics import confusion, multilabel, per_position, probability, ranking, regression
 from thalweg.parts.metrics.forms import Kind, Metric, check_word
 
-FAMILIES = (confusion.metrics, ranking.metrics, probability.metrics, regression.metrics)
-SHOWN: dict[Kind, str] = {"binary": "accuracy", "multiclass": "accuracy", "regression": "r2"}  # where none was chosen
+FAMILIES = (
+    confusion.metrics,
+    ranking.metrics,
+    probability.metrics,
+    multilabel.metrics,
+    per_position.metrics,
+    regression.metrics,
+)
+SHOWN: dict[Kind, tuple[str, ...]] = {  # each epoch, where the user chose none
+    "binary": ("accuracy", "auc"),
+    "multiclass": ("accuracy",),
+    "multilabel": ("micro_f1", "macro_average_precision"),
+    "per_position": ("accuracy", "perplexity"),
+    "regression": ("r2",),
+    "own": (),
+}
 
 
 def metric_names(kind: Kind) -> tuple[str, ...]:
@@ -27,7 +41,8 @@ def metric(name: str | Callable[[Tensor, Tensor], float], kind: Kind) -> Metric:
 
     Args:
         name: one of `metric_names(kind)`, or the user's own `(output, target) -> float`, of which higher is better.
-        kind: `"binary"`, `"multiclass"` or `"regression"`. A binary task's metrics judge class 1.
+        kind: `"binary"`, `"multiclass"`, `"multilabel"`, `"per_position"` or `"regression"`. A binary task's metrics
+            judge class 1.
 
     Raises:
         UsageError: for a name that this kind of task does not have.

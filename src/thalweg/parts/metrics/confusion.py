@@ -125,7 +125,7 @@ def why_undefined(name: str, matrix: Tensor, *, positive: int | None = None) -> 
 
 def metrics(kind: Kind) -> list[Metric]:
     """The metrics of this family on a network's logits; a binary task's are those of class 1, at probability 1/2."""
-    if kind == "regression":
+    if kind not in ("binary", "multiclass"):
         return []
     positive = POSITIVE if kind == "binary" else None
 
@@ -135,6 +135,8 @@ def metrics(kind: Kind) -> list[Metric]:
             True,
             lambda output, target: function(confusion_of(output, target, kind)),
             lambda output, target: why_undefined(name, confusion_of(output, target, kind), positive=positive),
+            lambda output, target: confusion_of(output, target, kind),
+            function,
         )
 
     return [

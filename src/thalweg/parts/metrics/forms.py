@@ -8,9 +8,10 @@ from torch import Tensor
 
 from thalweg.errors import DataError, UsageError, did_you_mean
 
-Kind = Literal["binary", "multiclass", "regression"]
+Kind = Literal["binary", "multiclass", "multilabel", "per_position", "regression", "own"]
 Scores = Literal["logits", "probabilities"]
 DIVERGED = "The training has diverged or an input is NaN: lower the learning rate, or look at the inputs."
+IGNORED = -100  # a position of a target that counts nowhere; torch's own default
 SUM_TOLERANCE = 1e-2  # probabilities of half-precision networks sum to 1 only within about 0.004
 
 
@@ -23,12 +24,17 @@ class Metric:
         higher_is_better: which way it improves.
         function: `(output, target) -> float`; outputs are logits, or predictions in a regression. NaN where undefined.
         why_undefined: `(output, target) -> reason` for a NaN; empty where the value is defined.
+        partial: `(output, target) -> state` of one batch, a small tensor that is added up over the batches; None where
+            the metric needs all outputs at once. So the outputs of all rows never stand in memory together.
+        merge: `state -> float` of the added states: exactly what `function` gives on all rows.
     """
 
     name: str
     higher_is_better: bool
     function: Callable[[Tensor, Tensor], float]
     why_undefined: Callable[[Tensor, Tensor], str]
+    partial: Callable[[Tensor, Tensor], Tensor] | None = None
+    merge: Callable[[Tensor], float] | None = None
 
     def __call__(self, output: Tensor, target: Tensor) -> float:
         return float(self.function(output, target))
@@ -135,6 +141,70 @@ def class_scores(output: Tensor, scores: Scores = "logits") -> Tensor:
     if scores == "probabilities":
         probabilities_only(values)
     return values
+
+
+def label_scores(output: Tensor, scores: Scores = "logits") -> Tensor:
+    """`[N, T]` float64 logits or probabilities of a multi-label output, one column per label; checked as the others."""
+    if output.ndim != 2:
+        raise DataError(
+            f"A multi-label task needs outputs [N, labels]; received {list(output.shape)}. If each row has one class "
+            "per position, say task='per_position'."
+        )
+    check_word("scores", scores, Scores)
+    values = exact(output)
+    refuse_nan(values, "The output")
+    if scores == "probabilities" and bool(((values < 0) | (values > 1)).any()):
+        raise DataError("A probability lies from 0 to 1, and an output does not. If these are logits, say so.")
+    return values
+
+
+def label_matrix(target: Tensor, num_labels: int) -> Tensor:
+    """`[N, T]` bool of a multi-label target of 0 and 1. Raises `DataError` for other values or another shape."""
+    if target.ndim != 2 or target.shape[1] != num_labels:
+        raise DataError(
+            f"The output has {num_labels} labels per row and the target has shape {list(target.shape)}; both need "
+            "[N, labels]. Give the last layer one output per label."
+        )
+    positive = target.detach() != 0
+    if not bool((positive == target).all()):  # synchronizes the device
+        raise DataError("A multi-label target holds 0 and 1 only: 1 where the row has the label.")
+    return positive
+
+
+def class_dim(output: Tensor, target: Tensor) -> int | None:
+    """The dimension of the outputs that counts classes, of targets `[N, ...]`: the last, or torch's 1.
+
+    None where it cannot be told (`[N, 8, 8]` for `[N, 8]`), or the shapes do not fit.
+
+    >>> import torch
+    >>> tokens = torch.zeros(2, 5, dtype=torch.int64)
+    >>> class_dim(torch.zeros(2, 5, 9), tokens), class_dim(torch.zeros(2, 9, 5), tokens)
+    (2, 1)
+    """
+    if target.is_floating_point() or output.ndim != target.ndim + 1:
+        return None
+    fitting = [d for d in {1, output.ndim - 1} if output.shape[:d] + output.shape[d + 1 :] == target.shape]
+    return fitting[0] if len(fitting) == 1 else None
+
+
+def positions(output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """Outputs `[M, V]` and targets `[M]` of all positions, as views where the classes are the last dimension.
+
+    Raises:
+        DataError: where the shapes do not fit, or do not tell which dimension counts the classes.
+    """
+    if (dim := class_dim(output, target)) is None:
+        given = f"outputs {list(output.shape)} and targets {list(target.shape)}"
+        if output.ndim == target.ndim + 1 and len(set(output.shape[1:])) == 1 and output.shape[0] == target.shape[0]:
+            raise DataError(
+                f"Of {given} nothing tells which dimension counts the classes, because all are {output.shape[1]}. Take "
+                "windows of another length, or give the last layer one output more, which is never right."
+            )
+        raise DataError(
+            f"One class per position needs outputs [N, ..., classes] or [N, classes, ...] for targets [N, ...]; "
+            f"received {given}."
+        )
+    return output.movedim(dim, -1).reshape(-1, output.shape[dim]), target.reshape(-1)
 
 
 def check_word(name: str, value: str, allowed: object) -> None:

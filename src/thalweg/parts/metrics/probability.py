@@ -131,7 +131,7 @@ def calibration_error(
 
 def metrics(kind: Kind) -> list[Metric]:
     """The metrics of this family on a network's logits."""
-    if kind == "regression":
+    if kind not in ("binary", "multiclass"):
         return []
 
     def why(_: Tensor, target: Tensor) -> str:

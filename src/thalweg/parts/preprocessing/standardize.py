@@ -1,12 +1,15 @@
 """Subtract the mean, divide by the standard deviation; fitted on training rows, stored inside the model (L12)."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from thalweg.data.rows import AnyRows, Inputs, Rows, tensors_of
+from thalweg.data.feeder import Feeder
+from thalweg.data.images import GuardedImages
+from thalweg.data.rows import AnyRows, Batch, DatasetRows, Inputs, Rows, tensors_of
+from thalweg.data.sample import spread
 from thalweg.data.seal import require_training
 from thalweg.errors import DataError
 from thalweg.parts.preprocessing.moments import Moments
@@ -15,6 +18,7 @@ TOKENS = (torch.int32, torch.int64)
 NUM_LEVELS = 256  # a pixel of a byte; any affine scaling of it has no more levels
 MIN_COLUMNS = 16  # the smallest picture, 4 × 4
 SAMPLE_ROWS, SAMPLE_VALUES = 2048, 2**20
+READ_ROWS = 256  # at once, of rows that are not in memory
 
 
 class Affine(nn.Module):
@@ -87,17 +91,33 @@ class Standardize(Affine):
     """
 
     @staticmethod
-    def fit(rows: Rows) -> "Standardize | StandardizeEach":
+    def fit(rows: AnyRows) -> "Standardize | StandardizeEach":
         """Measures the training rows; for a tuple or dict of inputs, each tensor on its own.
+
+        Rows that are not in memory are read once, in their order, a batch at a time. Of images in files 2,048 are
+        read, spread over all: they hold pixels enough.
 
         Raises:
             DataError: for validation or test rows, and for inputs that are not finite.
         """
         require_training(rows, "Standardization")
-        parts = [fit_tensor(value) for value in tensors_of(rows.inputs)]
-        if isinstance(rows.inputs, Tensor):
+        if isinstance(rows, DatasetRows) and isinstance(rows.dataset, GuardedImages):
+            rows = spread(rows, SAMPLE_ROWS)
+        if isinstance(rows, Rows):
+            some, batches = rows.inputs, iter([rows.inputs])
+        else:
+            some = next(iter(in_order(spread(rows, SAMPLE_ROWS), SAMPLE_ROWS)))
+            batches = in_order(rows, READ_ROWS)
+        moments = [Moments.empty(num_columns(value)) for value in tensors_of(some)]
+        for inputs in batches:
+            moments = [
+                state if value.dtype in TOKENS else state.update(columns(value))
+                for state, value in zip(moments, tensors_of(inputs), strict=True)
+            ]
+        parts = [fit_tensor(value, state) for value, state in zip(tensors_of(some), moments, strict=True)]
+        if isinstance(some, Tensor):
             return parts[0]
-        return StandardizeEach(parts, tuple(rows.inputs) if isinstance(rows.inputs, dict) else None)
+        return StandardizeEach(parts, tuple(some) if isinstance(some, dict) else None)
 
     def forward(self, x: Tensor) -> Tensor:
         return x if x.dtype in TOKENS else super().forward(x)
@@ -179,25 +199,54 @@ def restore(state: Mapping[str, Tensor], form: str | list[str]) -> Standardize |
     return parts[0] if form == "tensor" else StandardizeEach(parts, None if form == "tuple" else tuple(form))
 
 
-def fit_tensor(values: Tensor) -> Standardize:
-    """The standardization of one tensor `[N, ...]` of training inputs."""
+def in_order(rows: AnyRows, batch_size: int) -> Iterator[Inputs]:
+    """The inputs of all rows, batch by batch; of a step's batches the inputs in them.
+
+    Raises:
+        DataError: where their shapes differ, so that no column is the same in all.
+    """
+    first: list[list[int]] = []
+    for inputs, _ in Feeder(rows, batch_size=batch_size, seed=0, shuffle=False).epoch(0):
+        if isinstance(inputs, Batch):
+            inputs = inputs.value[0]
+        shapes = [list(value.shape[1:]) for value in tensors_of(inputs)]
+        first = first or shapes
+        if shapes != first:
+            raise DataError(
+                f"The inputs' shapes differ from batch to batch (rows of {first}, then of {shapes}), so that there are no "
+                "columns to standardize. Leave preprocessing at 'none' and prepare the items in the Dataset."
+            )
+        yield inputs
+
+
+def columns(values: Tensor) -> Tensor:
+    """Values as `[N, C, ...]`, C the columns or channels; of `[N, ., .]` the shorter dimension."""
+    if values.ndim == 1:
+        return values[:, None]
+    return values.transpose(1, 2) if values.ndim == 3 and values.shape[2] < values.shape[1] else values
+
+
+def num_columns(values: Tensor) -> int:
+    return columns(values[:1]).shape[1]
+
+
+def fit_tensor(values: Tensor, moments: Moments) -> Standardize:
+    """The standardization of one tensor `[N, ...]` of training inputs, of which `values` may be a sample."""
     rank = values.ndim
     if values.dtype in TOKENS:
         return Standardize(torch.zeros(()), torch.ones(()))
     if rank >= 4:
-        return Standardize(*mean_and_scale(Moments.of(values), (values.shape[1], *[1] * (rank - 2)), "The input"))
+        return Standardize(*mean_and_scale(moments, (values.shape[1], *[1] * (rank - 2)), "The input"))
     if rank == 3:
-        return fit_rank_3(values)
-    moments = Moments.of(values if rank == 2 else values[:, None])
+        return fit_rank_3(values, moments)
     if rank == 1 or share_a_unit(values):
         return Standardize(*mean_and_scale(moments.pooled(), (), "The input"))
     return Standardize(*mean_and_scale(moments, moments.mean.shape, "The input"))
 
 
-def fit_rank_3(values: Tensor) -> Standardize:
+def fit_rank_3(values: Tensor, moments: Moments) -> Standardize:
     _, first, second = values.shape
     last = second < first  # whether the channels, the shorter dimension, are the last one
-    moments = Moments.of(values.transpose(1, 2) if last else values)
     whole = moments.pooled()
     std = moments.std[moments.std > 0]
     if first != second and bool((std < whole.std / 100).any()) and not has_few_levels(sample(values)):

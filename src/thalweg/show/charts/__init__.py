@@ -1,6 +1,6 @@
 """Charts as inline SVG: pure functions from numbers to text, without a dependency, a script or a network.
 
-Every chart scales with its place and takes its colors from `STYLE`, for light and dark pages. Its `<title>` and
+Every chart scales with its place and takes its look from `STYLE` and its colors from the page. Its `<title>` and
 `<desc>` tell a screen reader what it shows. A caption or a heading is the page's business.
 """
 

@@ -1,5 +1,6 @@
 """The plan as it was carried out: each field, who decided it, and why."""
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from thalweg.plan import Plan
@@ -12,9 +13,12 @@ MEANINGS = {"automatic": "decided before the training", "you": "set by the user"
 def plan_section(story: Story) -> Html:
     """The resolved plan; a run that stopped before it was resolved shows what is known."""
     plan: dict[str, Any] = story.fact("plan")
-    if not plan:
-        return Html()
-    reasons = {d["field"]: d["reason"] for d in story.fact("decisions") or []}
+    return section("plan", "Plan", card("", plan_table(plan, story.fact("decisions") or []))) if plan else Html()
+
+
+def plan_table(plan: Mapping[str, Any], decisions: Iterable[Mapping[str, str]]) -> Html:
+    """One row per field; an automatic choice within a part, such as its rate, has a row of its own."""
+    reasons = {d["field"]: d["reason"] for d in decisions}
     defaults = Plan().to_json()
     rows: list[list[Child]] = []
     for name, value in plan.items():
@@ -22,7 +26,9 @@ def plan_section(story: Story) -> Html:
         for field, reason in reasons.items():
             if field.startswith(f"{name}.") and isinstance(value, dict):
                 rows.append(plan_row(field, shown(value.get(field.split(".")[1])), reason, default=False))
-    return section("plan", "Plan", card("", table(["field", "value", "by", "reason"], rows, cls="text")))
+    columns = 4 if reasons else 3
+    header = ["field", "value", "by", "reason"]
+    return table(header[:columns], [row[:columns] for row in rows], cls="text")
 
 
 def plan_row(name: str, value: str, reason: str | None, *, default: bool) -> list[Child]:

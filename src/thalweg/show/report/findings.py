@@ -1,32 +1,39 @@
 """Findings as cards: evidence, why, what to do, what was ruled out."""
 
+from collections.abc import Callable, Mapping, Sequence
+
 from thalweg.findings import Evidence, Excluded, Finding, Remedy
-from thalweg.show.cards import STANDINGS, setting
+from thalweg.show.cards import STANDINGS, as_options
 from thalweg.show.findings import kind, tally, where
-from thalweg.show.report.html import Child, Html, code, element, join, section, table
+from thalweg.show.report.html import Child, Html, code, element, section, table
 from thalweg.show.report.story import Story
+
+Change = Callable[[Mapping[str, object]], str]  # words a change of plan
 
 
 def findings_section(story: Story) -> Html:
     """All findings, the gravest first; suspicions apart."""
-    firm = [finding_card(f) for f in story.findings if kind(f) != "suspicion"]
-    loose = [finding_card(f) for f in story.findings if kind(f) == "suspicion"]
-    if not firm and not loose:
+    if not story.findings:
         judged = "check" in story.facts
         text = "Nothing was found." if judged else "Nothing was judged: the probes were off, or the run was cut short."
         return section("findings", "Findings", element("div", element("p", text), cls="card"))
+    return section("findings", f"Findings: {tally(story.findings)}", *finding_cards(story.findings))
+
+
+def finding_cards(findings: Sequence[Finding], *, change: Change = as_options) -> list[Child]:
+    """A card for each; suspicions under a sentence of their own."""
+    firm = [finding_card(f, change=change) for f in findings if kind(f) != "suspicion"]
+    loose = [finding_card(f, change=change) for f in findings if kind(f) == "suspicion"]
     apart = "Suspicions: no experiment has shown them, so they do not count."
-    return section(
-        "findings",
-        f"Findings: {tally(story.findings)}",
+    return [
         element("div", *firm, cls="grid") if firm else None,
         element("p", apart, cls="dim") if loose else None,
         element("div", *loose, cls="grid") if loose else None,
-    )
+    ]
 
 
-def finding_card(finding: Finding) -> Html:
-    """One finding."""
+def finding_card(finding: Finding, *, change: Change = as_options) -> Html:
+    """One finding; `change` words a change of plan for whoever reads it: for the command line or for Python."""
     head = element(
         "header",
         element("span", f"{kind(finding)} ", code(finding.code), cls="kind"),
@@ -38,11 +45,12 @@ def finding_card(finding: Finding) -> Html:
         element("h3", finding.title),
         evidence_table(finding.evidence) if finding.evidence else None,
         labeled("Why", finding.why) if finding.why else None,
-        element("ul", *(remedy_item(r) for r in finding.remedies), cls="remedies") if finding.remedies else None,
+        element("ul", *(remedy_item(r, change) for r in finding.remedies), cls="remedies")
+        if finding.remedies
+        else None,
         labeled(finding.standing.capitalize(), STANDINGS[finding.standing]),
         *(excluded(rival) for rival in finding.excluded),
         cls=f"card finding {kind(finding)}",
-        attributes={"id": f"finding-{finding.code}"},
     )
 
 
@@ -56,10 +64,10 @@ def evidence_table(evidence: tuple[Evidence, ...]) -> Html:
     return table([""] * columns, [row[:columns] for row in rows])
 
 
-def remedy_item(remedy: Remedy) -> Html:
-    settings = [code(f"--set {setting(name, value)}") for name, value in remedy.changes.items()]
+def remedy_item(remedy: Remedy, change: Change) -> Html:
+    setting = code(change(remedy.changes)) if remedy.changes else None
     badge = element("span", remedy.safety, cls=f"badge {remedy.safety.split()[0]}")
-    return element("li", element("span", "Fix ", cls="label"), badge, " ", remedy.text, " ", join(settings, " "))
+    return element("li", element("span", "Fix ", cls="label"), badge, " ", remedy.text, " ", setting)
 
 
 def excluded(rival: Excluded) -> Html:

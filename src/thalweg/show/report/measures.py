@@ -1,6 +1,7 @@
 """The measures on the sealed test rows: the table with intervals, the curves, the confusion, and the classes."""
 
 import math
+from typing import Any
 
 from thalweg.evaluate.result import Measure, Result
 from thalweg.show.charts import Interval, Series, confusion_matrix, interval_plot, xy_chart
@@ -25,10 +26,15 @@ def measures_section(story: Story) -> Html:
     if result is None:
         told = card("", element("p", nothing_measured(story)))
         return section("measures", "Measures", element("div", told, fit_card(story), cls="grid"))
-    curves = [curve_card(name, result) for name in dict.fromkeys(c.name for c in result.curves)]
-    cards = [measure_card(result, story), fit_card(story), confusion_card(result), *curves, class_card(result)]
     heading = f"Measures on {plural(result.count, 'test row')}"
-    return section("measures", heading, element("div", *(c for c in cards if c), cls="grid"))
+    return section("measures", heading, result_cards(result, story.fact("seal"), fit_card(story)))
+
+
+def result_cards(result: Result, seal: dict[str, Any], fit: Html | None = None) -> Html:
+    """The measures, what they are made of, and their curves; `fit` stands beside the confusion."""
+    curves = [curve_card(name, result) for name in dict.fromkeys(c.name for c in result.curves)]
+    cards = [measure_card(result, seal), fit, confusion_card(result), *curves, class_card(result)]
+    return element("div", *(c for c in cards if c), cls="grid")
 
 
 def nothing_measured(story: Story) -> str:
@@ -40,13 +46,14 @@ def nothing_measured(story: Story) -> str:
     return "This run was not measured on the test rows; the seal was opened for others."
 
 
-def measure_card(result: Result, story: Story) -> Html:
+def measure_card(result: Result, seal: dict[str, Any]) -> Html:
+    """The measures in a table, and the shares among them on one axis; a seal that was opened is told."""
     rows = [measure_row(m) for m in result.measures]
     notes: list[Child] = []
     if result.threshold:
         notes.append(element("p", f"Threshold: {threshold_text(result.threshold, result.classes)}.", cls="dim"))
-    if story.fact("seal"):
-        notes.append(element("p", f"Test set {seal_text(story.fact('seal'))}.", cls="dim"))
+    if seal:
+        notes.append(element("p", f"Test set {seal_text(seal)}.", cls="dim"))
     whole = table(["measure", "value", "95 % interval", "method"], rows)
     return card("", element("div", whole, intervals(result), cls="split"), *notes, cls="wide")
 

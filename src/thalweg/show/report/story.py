@@ -1,5 +1,6 @@
 """Everything a report tells of a run, read from its store alone."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,11 +38,7 @@ class Story:
 
     @property
     def tone(self) -> str:
-        """The color of the verdict: "error", "warning" or "ok"."""
-        if self.status == "failed":
-            return "error"
-        kinds = [kind(f) for f in self.findings]
-        return "error" if "error" in kinds else "warning" if "warning" in kinds or self.status != "completed" else "ok"
+        return tone(self.status, self.findings)
 
     def series(self, name: str, place: str = "") -> list[Reading]:
         """The readings of a curve that have a step, in the order of steps."""
@@ -54,11 +51,19 @@ class Story:
         return [name.removeprefix("validation.") for name in names if name != "validation.loss"]
 
 
-def read_story(run_directory: Path) -> Story:
-    """Reads the store of a run; needs no torch."""
+def tone(status: str, findings: Iterable[Finding]) -> str:
+    """The color of the verdict: "error", "warning" or "ok"."""
+    if status == "failed":
+        return "error"
+    kinds = [kind(f) for f in findings]
+    return "error" if "error" in kinds else "warning" if "warning" in kinds or status != "completed" else "ok"
+
+
+def read_story(run_directory: Path, *prefixes: str) -> Story:
+    """Reads the store of a run; of the readings those whose names begin with one of the prefixes, or all."""
     store = Store(run_directory / FILE)
     facts = {key: value for key in KEYS if (value := store.get(key)) is not None}
     stored = store.get("result")
     result = None if stored is None else Result.from_json(stored)
     name = store.get("name", run_directory.resolve().name)
-    return Story(name, facts, ordered(store.findings()), store.readings(), result)
+    return Story(name, facts, ordered(store.findings()), store.readings(*prefixes), result)

@@ -1,0 +1,300 @@
+"""Averages of the weights against torch's AveragedModel; batch norm measured anew against plain means and variances."""
+
+import copy
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+import thalweg as tw
+from thalweg.train.average import RECALIBRATION_BATCHES, Average, recalibrate
+from thalweg.train.evaluation import measure_batches
+from thalweg.train.step import Step
+
+torch.set_num_threads(1)
+Digits = tuple[Tensor, Tensor]
+
+
+def network() -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Linear(64, 24), nn.BatchNorm1d(24), nn.ReLU(), nn.Dropout(0.2), nn.Linear(24, 16), nn.BatchNorm1d(16),
+        nn.Tanh(), nn.Linear(16, 10),
+    )  # fmt: skip
+
+
+def batches(digits: Digits, count: int, size: int = 40) -> list[Digits]:
+    x, y = digits
+    return [(x[k * size : (k + 1) * size] / 16, y[k * size : (k + 1) * size]) for k in range(count)]
+
+
+def test_ema_is_torchs_once_it_is_warm(digits: Digits) -> None:
+    model = network()
+    step = Step(model, F.cross_entropy, tw.optimizers.AdamW(lr=0.01))
+    average = Average(model, tw.averaging.EMA(decay=0.8))
+    reference: AveragedModel | None = None
+    for k, batch in enumerate(batches(digits, 44), start=1):
+        step([batch], step=k, rate=0.01)
+        average.update(k, 44)
+        if (1 + k) / (10 + k) < 0.8:
+            assert average.averaging.share(k, 44) > 0.2
+        elif reference is None:  # the warm-up is over: torch goes on from here
+            reference = AveragedModel(average.network, multi_avg_fn=get_ema_multi_avg_fn(0.8))
+            reference.n_averaged += 1
+        else:
+            reference.update_parameters(model)
+    assert reference is not None
+    assert int(reference.n_averaged) > 5
+    for a, b in zip(average.network.parameters(), reference.module.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-7)
+    assert any(not torch.equal(a, b) for a, b in zip(average.network.parameters(), model.parameters(), strict=True))
+
+
+def test_ema_during_its_warm_up_is_the_recursion(digits: Digits) -> None:
+    model = network().double()
+    average = Average(model, tw.averaging.EMA(decay=0.999))
+    own = model[0].weight.detach().clone()
+    for k in range(1, 30):
+        with torch.no_grad():
+            model[0].weight.add_(torch.randn(24, 64, generator=torch.Generator().manual_seed(k)))
+        average.update(k, 30)
+        decay = min(0.999, (1 + k) / (10 + k))
+        own = decay * own + (1 - decay) * model[0].weight.detach()
+    torch.testing.assert_close(average.network[0].weight, own, rtol=1e-12, atol=1e-12)  # type: ignore[index]
+
+
+@pytest.mark.parametrize("every", [1, 5])
+def test_swa_is_torchs_equal_average(digits: Digits, every: int) -> None:
+    model = network().double()
+    step = Step(model, F.cross_entropy, tw.optimizers.SGD(lr=0.1, momentum=0.9))
+    average = Average(model, tw.averaging.SWA(start=0.5, every=every))
+    reference = AveragedModel(model)
+    members = []
+    for k, (x, y) in enumerate(batches(digits, 40), start=1):
+        step([(x.double(), y)], step=k, rate=0.1)
+        average.update(k, 40)
+        if k > 20 and (k - 21) % every == 0:
+            reference.update_parameters(model)
+            members.append(model[0].weight.detach().clone())
+    assert len(members) == 20 / every
+    for a, b in zip(average.network.parameters(), reference.module.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-12)
+    mean = torch.stack(members).mean(0)
+    torch.testing.assert_close(average.network[0].weight.detach(), mean, rtol=1e-12, atol=1e-12)  # type: ignore[index]
+
+
+def test_before_it_starts_swa_is_the_weights(digits: Digits) -> None:
+    model = network()
+    step = Step(model, F.cross_entropy, tw.optimizers.SGD(lr=0.1))
+    average = Average(model, tw.averaging.SWA(start=0.75))
+    for k, batch in enumerate(batches(digits, 5), start=1):
+        step([batch], step=k, rate=0.1)
+        average.update(k, 100)
+    for a, b in zip(average.network.parameters(), model.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_batch_norm_is_measured_directly(digits: Digits) -> None:
+    """The running estimates are the means over the batches of their means and unbiased variances, dropout off."""
+    model = network().double()
+    model[1].running_mean.fill_(99.0)
+    data = [(x.double(), y) for x, y in batches(digits, 7)]
+    state = torch.get_rng_state()
+    recalibrate(model, data)
+    assert torch.equal(state, torch.get_rng_state())
+    assert model.training
+    assert all(module.training for module in model.modules())
+    first, second = model[1], model[5]
+    assert (first.momentum, second.momentum) == (0.1, 0.1)
+    assert int(first.num_batches_tracked) == 7
+    means: list[list[Tensor]] = [[], []]
+    variances: list[list[Tensor]] = [[], []]
+    with torch.no_grad():
+        for x, _ in data:
+            h = model[0](x)
+            means[0].append(h.mean(0))
+            variances[0].append(h.var(0))
+            h = (h - h.mean(0)) / (h.var(0, correction=0) + first.eps).sqrt() * first.weight + first.bias
+            h = model[4](torch.relu(h))
+            means[1].append(h.mean(0))
+            variances[1].append(h.var(0))
+    for norm, mean, variance in zip((first, second), means, variances, strict=True):
+        torch.testing.assert_close(norm.running_mean, torch.stack(mean).mean(0), rtol=1e-10, atol=1e-12)
+        torch.testing.assert_close(norm.running_var, torch.stack(variance).mean(0), rtol=1e-10, atol=1e-12)
+
+
+def test_batch_norm_is_measured_as_torch_does_it(digits: Digits) -> None:
+    ours, theirs = network(), network()
+    ours[3].p = theirs[3].p = 0.0  # torch leaves dropout on
+    data = batches(digits, 9)
+    recalibrate(ours, data)
+    torch.optim.swa_utils.update_bn(data, theirs)
+    for a, b in zip(ours.buffers(), theirs.buffers(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-7)
+
+
+def test_few_batches_are_read(digits: Digits) -> None:
+    read = []
+
+    def endless():  # type: ignore[no-untyped-def]
+        for k in range(1000):
+            read.append(k)
+            yield batches(digits, 1)[0]
+
+    recalibrate(nn.Sequential(nn.Linear(64, 10)), endless())
+    assert read == []  # nothing to measure
+    recalibrate(network(), endless())
+    assert len(read) <= RECALIBRATION_BATCHES + 1
+
+
+def test_norms_that_are_frozen_keep_their_estimates(digits: Digits) -> None:
+    """A pretrained norm in evaluation mode is not part of what is trained; the average must use it as the training did."""
+    model = network()
+    model[1].running_mean.fill_(0.5)
+    model[1].eval()
+    average = Average(model, tw.averaging.EMA())
+    settled = average.settle(batches(digits, 4))
+    assert torch.equal(settled[1].running_mean, model[1].running_mean)  # type: ignore[index]
+    assert not torch.equal(settled[5].running_mean, model[5].running_mean)  # type: ignore[index]
+
+
+def test_frozen_parameters_and_tied_weights(digits: Digits) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(64, 64), nn.Tanh(), nn.Linear(64, 64), nn.Linear(64, 10))
+    model[2].weight = model[0].weight
+    model[3].requires_grad_(False)
+    average = Average(model, tw.averaging.EMA(decay=0.5))
+    step = Step(model, F.cross_entropy, tw.optimizers.SGD(lr=0.5))
+    for k, batch in enumerate(batches(digits, 5), start=1):
+        step([batch], step=k, rate=0.5)
+        average.update(k, 5)
+    averaged = average.network
+    assert averaged[2].weight is averaged[0].weight  # type: ignore[index]
+    assert torch.equal(averaged[3].weight, model[3].weight)  # type: ignore[index]
+    assert not torch.equal(averaged[0].weight, model[0].weight)  # type: ignore[index]
+
+
+# ---------------------------------------------------------------------- whole trainings
+
+PLAN = tw.Plan(
+    optimizer=tw.optimizers.AdamW(lr=0.01), epochs=3, batch_size=64, probes=False, preprocessing="standardize",
+    selection="loss",
+)  # fmt: skip
+KINDS = [tw.averaging.EMA(decay=0.9), tw.averaging.SWA(start=0.3, every=2)]
+
+
+def experiment_of(digits: Digits, runs: Path) -> tw.Experiment:
+    return tw.Experiment(
+        network, train=(digits[0][:900], digits[1][:900]), loss="cross_entropy", directory=runs, test=False
+    )
+
+
+def trained_weights(run: tw.Run) -> dict[str, Tensor]:
+    """The weights of the last step, as trained."""
+    from thalweg.train.checkpoint import load_checkpoint
+
+    state = load_checkpoint(run.directory / "checkpoints", "last")[0]
+    return {k: v for k, v in state.items() if k.startswith(("network.", "optimizer."))}
+
+
+@pytest.mark.parametrize("averaging", KINDS, ids=lambda kind: type(kind).__name__)
+def test_averaging_leaves_the_training_bit_identical(digits: Digits, runs: Path, averaging: object) -> None:
+    experiment = experiment_of(digits, runs)
+    bare = experiment.train(PLAN, listeners=())
+    averaged = experiment.train(PLAN.replace(averaging=averaging), listeners=())
+    assert bare.history["train.loss"] == averaged.history["train.loss"]
+    assert bare.history["validation.loss"] != averaged.history["validation.loss"]
+    a, b = trained_weights(bare), trained_weights(averaged)
+    assert a.keys() == b.keys()
+    for name, value in a.items():
+        assert torch.equal(value, b[name]), name
+
+
+@pytest.mark.parametrize("keep", ["best", "last"])
+@pytest.mark.parametrize("averaging", KINDS, ids=lambda kind: type(kind).__name__)
+def test_what_is_validated_and_kept_is_the_average(digits: Digits, runs: Path, averaging: object, keep: str) -> None:
+    experiment = experiment_of(digits, runs)
+    run = experiment.train(PLAN.replace(averaging=averaging, keep=keep), listeners=())
+    reference = average_by_hand(experiment, run.plan)
+    last = run.history["validation.loss"]
+    assert last == pytest.approx([loss for _, loss in reference], rel=1e-5)
+    kept = reference[-1][0] if keep == "last" else min(reference, key=lambda pair: pair[1])[0]
+    for (name, a), b in zip(run.network.state_dict().items(), kept.state_dict().values(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6, msg=name)
+    assert run.metrics["loss"] == pytest.approx(last[-1] if keep == "last" else min(last), rel=1e-6)
+    reopened = experiment.open(run.name)
+    for a, b in zip(run.network.state_dict().values(), reopened.network.state_dict().values(), strict=True):
+        assert torch.equal(a, b)
+    x = digits[0][900:950]
+    assert torch.equal(run.predict_probabilities(x), reopened.predict_probabilities(x))
+
+
+def average_by_hand(experiment: tw.Experiment, plan: tw.Plan) -> list[tuple[nn.Module, float]]:
+    """The averaged network and its validation loss after each epoch, with torch's optimizer and update_bn."""
+    from thalweg.data.noise import global_rng_kept, seed_noise
+
+    setup = experiment._set_up(plan)
+    model, part = setup.network, plan.optimizer
+    assert plan.optimizer != "auto"
+    assert plan.averaging is not None
+    feeder = setup.feeder(experiment.data.train, batch_size=64, seed=int(plan.seed))
+    rows = setup.held_out(experiment.data.validation, 64)
+    step = Step(model, F.cross_entropy, part, seed=int(plan.seed))  # type: ignore[arg-type]
+    averages = {name: p.detach().clone() for name, p in model.named_parameters()}
+    model.train()
+    found, k, total = [], 0, 3 * len(feeder)
+    with global_rng_kept():
+        for epoch in range(3):
+            for batch in feeder.epoch(epoch):
+                seed_noise(int(plan.seed), k)
+                step([batch], step=k, rate=0.01 * plan.schedule.factor(k, total))  # type: ignore[union-attr]
+                k += 1
+                share = plan.averaging.share(k, total)
+                for name, p in model.named_parameters():
+                    averages[name] = (1 - share) * averages[name] + share * p.detach()
+            averaged = copy.deepcopy(model)
+            averaged.load_state_dict(averages, strict=False)
+            for module in averaged.modules():
+                if isinstance(module, nn.Dropout):
+                    module.p = 0.0
+            torch.optim.swa_utils.update_bn([x for x, _ in feeder.epoch(0)], averaged)
+            loss = measure_batches(averaged, F.cross_entropy, rows.epoch(0)).values["loss"]
+            found.append((averaged, loss))
+    return found
+
+
+@pytest.mark.parametrize("averaging", KINDS, ids=lambda kind: type(kind).__name__)
+@pytest.mark.parametrize("stop", [5, 12, 20])
+def test_a_resumed_training_goes_on_to_the_bit(
+    digits: Digits, runs: Path, averaging: object, stop: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from thalweg.train import loop
+
+    experiment = experiment_of(digits, runs)
+    plan = PLAN.replace(averaging=averaging)
+    whole = experiment.train(plan, listeners=())
+    stopping = loop.Average.update
+
+    def stop_there(self: Average, update: int, num_steps: int) -> None:
+        stopping(self, update, num_steps)
+        if update == stop:
+            import os
+            import signal
+
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(loop.Average, "update", stop_there)
+    first = experiment.train(plan, listeners=())
+    assert first.status == "interrupted"
+    monkeypatch.setattr(loop.Average, "update", stopping)
+    resumed = experiment.resume(first, listeners=())
+    assert resumed.status == "completed"
+    for name in ("train.loss", "validation.loss"):
+        assert whole.history[name] == resumed.history[name]
+    for a, b in zip(whole.network.state_dict().values(), resumed.network.state_dict().values(), strict=True):
+        assert torch.equal(a, b)
+    a, b = trained_weights(whole), trained_weights(resumed)
+    assert all(torch.equal(value, b[name]) for name, value in a.items())
