@@ -15,13 +15,13 @@ path = data_file("mammography.csv.gz", SOURCE)
 def mlp(spec: tw.Spec) -> nn.Module:
     (width,) = spec.inputs[0]
     return nn.Sequential(
-        nn.Linear(width, 32),
+        nn.Linear(width, 128),
         nn.ReLU(),
-        nn.Dropout(0.1),
-        nn.Linear(32, 32),
+        nn.Dropout(0.3),
+        nn.Linear(128, 128),
         nn.ReLU(),
-        nn.Dropout(0.1),
-        nn.Linear(32, spec.outputs),
+        nn.Dropout(0.3),
+        nn.Linear(128, spec.outputs),
     )
 
 

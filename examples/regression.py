@@ -15,9 +15,7 @@ path = data_file("california_housing.csv.gz", SOURCE)
 def mlp(spec: tw.Spec) -> nn.Module:
     """`spec` tells how many features the columns become: a category has one for each of its values."""
     (width,) = spec.inputs[0]
-    return nn.Sequential(
-        nn.Linear(width, 128), nn.SiLU(), nn.Linear(128, 128), nn.SiLU(), nn.Linear(128, spec.outputs)
-    )
+    return nn.Sequential(nn.Linear(width, 128), nn.SiLU(), nn.Linear(128, 128), nn.SiLU(), nn.Linear(128, spec.outputs))
 
 
 experiment = tw.Experiment(mlp, train=path, target="median_house_value", loss="mse", metrics=["r2", "rmse"])

@@ -326,7 +326,33 @@ def test_ctrl_c_saves_and_resume_goes_on(write: Write, tmp_path: Path, capsys: p
     assert f"thalweg resume {folder.name}" in out
     store = Store(folder / FILE)
     assert store.get("status") == "interrupted"
-    done = store.get("step") // 6 + 2  # 240 rows less the split are 6 batches of 32
-    assert main(["resume", folder.name, "--set", f"epochs={done}"]) == 0
+    done = store.get("step") // 5 + 2  # 240 rows less the split are 5 batches of 32
+    assert main(["resume", folder.name, "--epochs", str(done), "--set", f"epochs={done}"]) == 2
+    assert "give one of them" in capsys.readouterr().err
+    assert main(["resume", folder.name, "--epochs", str(done)]) == 0
     assert Store(folder / FILE).get("status") == "completed"
     assert "opened 1 time" in capsys.readouterr().out
+
+
+def test_a_run_is_resumed_where_it_and_its_file_were_moved_to(
+    write: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The file is found under its name in the working folder, or where `--file` says; a change of it is noted."""
+    name = write(SMALL)
+    assert main(["train", name, "--no-evaluate", "--quiet"]) == 0
+    (folder,) = (path.parent for path in (tmp_path / "runs").glob(f"*/{FILE}"))
+    epochs = Store(folder / FILE).get("num_epochs")
+    moved = tmp_path / "moved" / "renamed"
+    moved.parent.mkdir()
+    folder.rename(moved)
+    source = Path(Store(moved / FILE).get("source")["file"])
+    other = source.rename(tmp_path / "moved" / "other.py")
+    assert main(["resume", str(moved), "--epochs", str(epochs + 1)]) == 2
+    assert "is gone. Say where the file is now" in " ".join(capsys.readouterr().err.split())
+    command = ["resume", str(moved), "--no-evaluate", "--quiet"]
+    assert main([*command, "--file", str(other), "--epochs", str(epochs + 1)]) == 0
+    assert "has changed" not in capsys.readouterr().err
+    other.write_text(other.read_text() + "\n# a comment\n")
+    assert main([*command, "--file", str(other), "--epochs", str(epochs + 2)]) == 0
+    assert "has changed since renamed was started" in " ".join(capsys.readouterr().err.split())
+    assert Store(moved / FILE).get("num_epochs") == epochs + 2

@@ -12,6 +12,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+# Those on data beside the project are in test_examples.py.
+EXAMPLES = [path for path in sorted((ROOT / "examples").glob("*.py")) if "_folder" not in path.stem + path.read_text()]
 
 
 def load(path: Path) -> ModuleType:
@@ -36,7 +38,7 @@ def test_the_tutorial_runs(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("example", sorted((ROOT / "examples").glob("*.py")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
 def test_the_examples_run(example: Path, tmp_path: Path) -> None:
     command = [str(Path(sys.executable).with_name("thalweg")), "train", str(example), "--set", "epochs=3"]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}

@@ -108,6 +108,23 @@ def test_the_writer_writes_in_batches_and_loses_nothing(tmp_path: Path) -> None:
     assert store.readings().value("loss") == 9.0
 
 
+def test_readings_are_found_by_the_beginning_of_their_names(tmp_path: Path) -> None:
+    store = Store(tmp_path / "run.sqlite", create=True)
+    names = [
+        "rate",
+        "validation.loss",
+        "validation",
+        "Validation.loss",
+        "validation.\u03c1\U0001f600",
+        "train.loss",
+        "rates",
+    ]
+    store.add_readings([Reading(name, k) for k, name in enumerate(names)])
+    assert [r.name for r in store.readings("validation.")] == ["validation.loss", "validation.\u03c1\U0001f600"]
+    assert [r.name for r in store.readings("train.", "rate")] == ["rate", "train.loss", "rates"]
+    assert len(store.readings("none")) == 0
+
+
 def test_what_is_no_store_is_named(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="no run at"):
         Store(tmp_path / "run.sqlite")

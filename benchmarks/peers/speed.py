@@ -1,6 +1,6 @@
 """Speed of a training step: the other trainers beside thalweg, against the loop of the PyTorch tutorial.
 
-    python benchmarks/peers/speed.py [--rounds 5] [--cases abc] [--only thalweg lightning]
+    python benchmarks/peers/speed.py [--rounds 7] [--cases abc] [--only thalweg lightning]
 
 Each trainer trains the same model on the same rows with SGD and momentum, in three forms: as its guide starts; stripped
 of all that it lets one switch off (logs, bars, checkpoints); and stripped with a faster loader and optimizer handed to
@@ -11,60 +11,16 @@ interleaved; a ratio is the median over rounds of (tutorial / trainer): above 1,
 """
 
 import argparse
-import contextlib
-import importlib
-import io
-import logging
 import statistics
 import time
-import warnings
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 from cases import CASES, Case
-from work import Train, Work, loss_on, rows
+from trainers import TUTORIAL, Form, all_forms, silence
+from work import Work, loss_on, rows
 
-PEERS = ("lightning", "fabric", "transformers", "accelerate", "ignite", "skorch", "fastai", "keras")
-FIRST = "tutorial loop"
 SHORT_ROWS = 2048  # what thalweg measures once at the end of a training, it measures on up to 2,000 rows
-
-
-@dataclass(frozen=True)
-class Form:
-    """One way of training: a row of the table."""
-
-    name: str
-    train: Train
-    tuned: bool = False
-
-
-def forms(only: list[str]) -> list[Form]:
-    tutorial = importlib.import_module("adapters.tutorial")
-    found = [Form(FIRST, tutorial.train), Form("tutorial loop, tuned", tutorial.train, tuned=True)]
-    if not only or "thalweg" in only:
-        ours = importlib.import_module("adapters.thalweg")
-        found += [Form("thalweg, plain", ours.plain), Form("thalweg, chosen step", ours.chosen)]
-    for peer in only or PEERS:
-        if peer == "thalweg":
-            continue
-        module = importlib.import_module(f"adapters.{peer}")
-        if module.DEFAULT is not module.STRIPPED:
-            found.append(Form(f"{peer}, default", module.DEFAULT))
-        found += [Form(f"{peer}, stripped", module.STRIPPED), Form(f"{peer}, tuned", module.STRIPPED, tuned=True)]
-    return found
-
-
-@contextlib.contextmanager
-def silence():
-    """Bars and logs are written, as they are by default, but to nowhere."""
-    logging.disable(logging.CRITICAL)
-    with (
-        warnings.catch_warnings(),
-        contextlib.redirect_stdout(io.StringIO()),
-        contextlib.redirect_stderr(io.StringIO()),
-    ):
-        warnings.simplefilter("ignore")
-        yield
 
 
 def cpu_seconds(form: Form, work: Work) -> tuple[float, float]:
@@ -91,11 +47,11 @@ def measure(case: Case, chosen: list[Form], rounds: int) -> dict[str, tuple[floa
     """Per form: median ratio, least, largest, median step time in µs, loss after training."""
     taken: dict[str, list[tuple[float, float]]] = {form.name: [] for form in chosen}
     for k in range(rounds + 1):
-        for form in chosen:
+        for form in chosen[k % len(chosen) :] + chosen[: k % len(chosen)]:  # no form has a place of its own
             result = step_seconds(form, case, seed=k)
             if k:  # the first round warms up
                 taken[form.name].append(result)
-    base = [seconds for seconds, _ in taken[FIRST]]
+    base = [seconds for seconds, _ in taken[TUTORIAL]]
     found = {}
     for name, results in taken.items():
         ratios = [b / seconds for b, (seconds, _) in zip(base, results, strict=True)]
@@ -107,13 +63,12 @@ def measure(case: Case, chosen: list[Form], rounds: int) -> dict[str, tuple[floa
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--cases", default="abc")
     parser.add_argument("--only", nargs="*", default=[])
     options = parser.parse_args()
     torch.set_num_threads(1)
-    with silence():
-        chosen = forms(options.only)
+    chosen = all_forms(options.only)
     print(f"torch {torch.__version__}, one thread, {options.rounds} rounds", flush=True)
     for letter in options.cases:
         case = CASES[letter]

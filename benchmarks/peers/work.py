@@ -1,6 +1,6 @@
 """What every trainer is asked to do: the same model, rows, optimizer, batch size and number of epochs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
@@ -13,21 +13,23 @@ CLASSES = 10
 
 @dataclass(frozen=True)
 class Work:
-    """One training with SGD and momentum: rows of `x`, `y`, shuffled anew in each epoch.
+    """One training with SGD and momentum, or Adam: rows of `x`, `y`, shuffled anew in each epoch.
 
     Args:
+        model: trained in place; thalweg also takes a function that builds it.
         held: 64 other rows, for the trainers that do not run without validation (thalweg and fastai).
         tuned: whether loader and optimizer are the fast forms that torch has: rows fetched a batch at a time instead of
             one by one, and the fused kernel. The tutorial's forms otherwise.
     """
 
-    model: nn.Module
+    model: nn.Module | Callable[[], nn.Module]
     x: Tensor
     y: Tensor
     held: tuple[Tensor, Tensor]
     batch_size: int
     epochs: int
     tuned: bool = False
+    adam: bool = False
     rate: float = 0.01
     momentum: float = 0.9
 
@@ -38,9 +40,14 @@ class Work:
         batches = BatchSampler(RandomSampler(rows), self.batch_size, drop_last=False)
         return DataLoader(rows, sampler=batches, batch_size=None)
 
-    def optimizer(self) -> torch.optim.SGD:
+    def make_optimizer(self, parameters: Iterable[Tensor], lr: float) -> torch.optim.Optimizer:
         fused = True if self.tuned else None
-        return torch.optim.SGD(self.model.parameters(), lr=self.rate, momentum=self.momentum, fused=fused)
+        if self.adam:
+            return torch.optim.Adam(parameters, lr=lr, fused=fused)
+        return torch.optim.SGD(parameters, lr=lr, momentum=self.momentum, fused=fused)
+
+    def optimizer(self) -> torch.optim.Optimizer:
+        return self.make_optimizer(self.model.parameters(), self.rate)
 
 
 Train = Callable[[Work], nn.Module]  # trains, and returns the trained network

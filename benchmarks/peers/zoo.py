@@ -1,4 +1,4 @@
-"""Thirteen small models of other kinds than the three of the speed comparison: sequences, several inputs, own layers."""
+"""Thirteen small models of other kinds than the three of speed.py: sequences, several inputs, own layers."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

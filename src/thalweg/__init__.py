@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from thalweg.build import Spec
+    from thalweg.data.windows import windows
     from thalweg.experiment import Experiment
     from thalweg.findings import Finding
     from thalweg.parts import averaging, optimizers, schedules
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from thalweg.run import Run
 
 __version__ = "0.1.0"
-__all__ = ["Experiment", "Finding", "Plan", "Reading", "Run", "Spec", "averaging", "optimizers", "schedules"]
+__all__ = ["Experiment", "Finding", "Plan", "Reading", "Run", "Spec", "averaging", "optimizers", "schedules", "windows"]
 
 HOMES = {
     "Experiment": "thalweg.experiment",
@@ -33,6 +34,7 @@ HOMES = {
     "Reading": "thalweg.readings",
     "Run": "thalweg.run",
     "Spec": "thalweg.build",
+    "windows": "thalweg.data.windows",
 }
 
 

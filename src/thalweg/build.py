@@ -13,7 +13,7 @@ from thalweg.data.rows import Batch, Inputs, Rows, call, is_pair, tensors_of
 from thalweg.data.task import Task
 from thalweg.errors import ModelError, ThalwegError, UsageError
 from thalweg.measure.graph import explain_forward_error
-from thalweg.parts.metrics.forms import positions
+from thalweg.parts.metrics.forms import IGNORED, positions
 from thalweg.train.clone import clone
 from thalweg.train.evaluation import evaluating
 from thalweg.train.losses import LossFunction, require_scalar
@@ -107,6 +107,12 @@ def try_loss(loss: LossFunction, loss_name: str | None, output: Any, target: Ten
         raise ModelError(
             f"The network has {output.shape[1]} outputs and the labels are {len(task.classes)} classes; "
             f"{loss_name} needs one output per class. Give the last layer {len(task.classes)} outputs."
+        )
+    if task.kind == "per_position" and getattr(loss, "ignore_index", IGNORED) != IGNORED:
+        ignored = loss.ignore_index  # type: ignore[attr-defined]
+        raise UsageError(
+            f"The loss ignores the label {ignored}, which measures and means would count. Mark ignored positions with "
+            f"{IGNORED} in the target, y[y == {ignored}] = {IGNORED}, and leave ignore_index out."
         )
     if task.kind == "per_position" and loss_name is not None and isinstance(output, Tensor):
         num_outputs = positions(output, target)[0].shape[1]

@@ -85,13 +85,14 @@ class FindingRaised:
 
 @dataclass(frozen=True, slots=True)
 class RunEnded:
-    """The training is over. `status` is `"completed"`, `"interrupted"` or `"failed"`."""
+    """The training is over. `status` is `"completed"` (also where patience ended it), `"interrupted"` or `"failed"`."""
 
     run: str
     status: str
     verdict: str
     best_epoch: int | None
     seconds: float
+    stopped_early: bool = False
 
 
 @dataclass(frozen=True, slots=True)

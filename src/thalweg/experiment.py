@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from thalweg.build import ModelSource, name_of
 from thalweg.data.prepare import prepare
 from thalweg.data.rows import BatchRows, Collate, StepFunction
+from thalweg.data.seal import Seal
 from thalweg.data.tables import TargetName
 from thalweg.data.weights import ClassWeights
 from thalweg.doctor.check import Check
@@ -42,17 +43,17 @@ class Experiment:
             optional argument `spec` (`spec.inputs`: shapes of a row after preprocessing, `spec.outputs`).
         train: `(x, y)` of tensors or arrays; a DataFrame (pandas, polars) or the path of a CSV or Parquet file, with
             `target`; the path of an `.npz`, of a folder of images with a subfolder per class, of MNIST's files;
-            `("x.npy", "y.npy")`, which stay on disk where they are large, as a `numpy.memmap` does; a map-style Dataset;
-            a DataLoader, which is iterated as it is, or an IterableDataset: then give `validation` and `test` too.
+            `("x.npy", "y.npy")`, which stay on disk where they are large, as a `numpy.memmap` does; a map-style
+            Dataset; a DataLoader, iterated as it is, or an IterableDataset: then give `validation` and `test` too.
         validation: rows to tune on: data like `train`, or a share of the rows; by default 15 % are split off.
         test: rows to measure on once: data like `train`, a share, or False for none; by default 20 % are split off.
             They are sealed at once: only `evaluate` opens them, and the openings are counted.
         loss: a name ("cross_entropy", "binary_cross_entropy" on logits, "nll", "mse", "mae", "huber"), one of torch's
             losses, or a function `(output, target) -> scalar`.
         step: `(model, batch) -> loss` or `(loss, output, target)`, for models that compute their own loss, several
-            losses, batches of any form; instead of `loss`. `batch` is what the data give: `(inputs, target)` for arrays,
-            tables and pairs, else the collated items or the DataLoader's batch, on the device. With output and target
-            the usual metrics are measured.
+            losses, batches of any form; instead of `loss`. `batch` is what the data give: `(inputs, target)` for
+            arrays, tables and pairs, else the collated items or the DataLoader's batch, on the device. With output and
+            target the usual metrics are measured.
         collate: a list of a Dataset's items -> `(inputs, target)`, where items differ in length; each tensor has a row
             per item in dimension 0. With a `step` a batch of any form.
         metrics: names ("accuracy", "balanced_accuracy", "f1", "auc", "micro_f1", "perplexity", "r2", "rmse", ...) or
@@ -105,7 +106,9 @@ class Experiment:
         seed: int = 0,
         device: str = "auto",
     ) -> None:
-        self.loss, self.loss_name = find_loss(loss, step, weighted=class_weights is not None or sample_weights is not None)
+        self.loss, self.loss_name = find_loss(
+            loss, step, weighted=class_weights is not None or sample_weights is not None
+        )
         self.directory, self.seed, self.name = Path(directory), seed, name
         self.device = choose_device(device)
         self.data = prepare(
@@ -188,12 +191,17 @@ class Experiment:
 
         Raises:
             UsageError: when the experiment has no test rows.
+            StoreError: when the run is being trained, or cannot be written; the seal then stays closed.
         """
         seal = self.data.test
         if seal is None:
             raise UsageError("This experiment has no test rows (test=False); run.metrics has the validation measures.")
         self._require_same_rows(run.store, run.name)
         run.attach(self)
+        with locked(run.directory):
+            return self._evaluate(run, seal)
+
+    def _evaluate(self, run: Run, seal: Seal) -> Result:
         threshold = None
         if self.task.kind == "binary":
             output, target = run.outputs(self.data.validation)

@@ -29,6 +29,7 @@ Cause = Literal[
     "dropout_excess",
     "overfitting",
     "underfitting",
+    "measures_disagree",
     "class_imbalance",
     "split_leak",
     "split_shift",

@@ -1,4 +1,4 @@
-"""What going on with a run means: by which plan, from where, and whether the numbers will be those of an unbroken run."""
+"""What going on with a run means: by which plan, and whether the numbers will be those of an unbroken run."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -46,7 +46,9 @@ def decisions_of(store: Store, plan: Plan) -> list[dict[str, str]]:
     before = Plan.from_json(store.get("plan"))
     changed = {name for name in ("epochs", "patience") if getattr(before, name) != getattr(plan, name)}
     kept = [d for d in store.get("decisions", []) if d["field"] not in changed]
-    added = [Decision(name, repr(getattr(plan, name)), "asked for when the run was resumed") for name in sorted(changed)]
+    added = [
+        Decision(name, repr(getattr(plan, name)), "asked for when the run was resumed") for name in sorted(changed)
+    ]
     return [*kept, *(asdict(decision) for decision in added)]
 
 

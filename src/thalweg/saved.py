@@ -101,7 +101,8 @@ def load_model(
 def load_weights(run: "Run", network: nn.Module) -> None:
     """Puts the weights that the run kept into the network. Raises `StoreError` where they do not fit."""
     folder = run.directory / CHECKPOINTS
-    if run.plan.keep == "best" and (folder / "best.json").is_file():
+    best = (run.store.get("best") or {}).get("epoch") or (folder / "best.json").is_file()
+    if run.plan.keep == "best" and best:
         weights = load_checkpoint(folder, "best")[0]
     else:
         state = load_checkpoint(folder, "last")[0]
@@ -167,7 +168,8 @@ def measure_model(
     if task.kind == "own":
         return measure_own(*own_losses(model, rows, max(1, min(BATCH_ROWS, len(rows) // OWN_BATCHES))))
     if task.kind == "per_position":  # the outputs of all rows, a number per class of each position, would be too large
-        sums = [row_sums(output, target).cpu() for output, target in batches_of(model, rows, few_rows(rows.target[0], task))]
+        batches = batches_of(model, rows, few_rows(rows.target[0], task))
+        sums = [row_sums(output, target).cpu() for output, target in batches]
         return measure_per_position(torch.cat(sums), seed=0, replicates=1000)
     output, target = outputs_of(model, rows)
     scores = scores_of(loss_name, output, labels=task.kind == "multilabel")
@@ -289,8 +291,8 @@ def check_threshold(threshold: float | Sequence[float], task: Task) -> None:
     fits = task.kind == "multilabel" and len(values) == len(task.classes) if several else task.kind in CUT
     if not fits or not all(0 < value < 1 for value in values):
         raise UsageError(
-            f"threshold={threshold!r} must be a probability between 0 and 1, of a binary or multi-label task, or one for "
-            "each label."
+            f"threshold={threshold!r} must be a probability between 0 and 1, of a binary or multi-label task, or one "
+            "for each label."
         )
 
 

@@ -4,7 +4,7 @@ import math
 import platform
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,12 +33,15 @@ from thalweg.rules import all_rules, judge_all
 from thalweg.saved import CHECKPOINTS, save_preparation
 from thalweg.setup import Setup
 from thalweg.store import FILE, Store, Writer
+from thalweg.train.checkpoint import read_manifest
 from thalweg.train.clone import clone, set_tensors, tensors
 from thalweg.train.loop import Job, Training
 from thalweg.train.losses import LossFunction
+from thalweg.train.memory import out_of_memory_named
 from thalweg.train.step import clipping_of
 
-FIT_ROWS = 2000  # training rows on which the kept weights are measured once more, in evaluation mode
+FIT_ROWS = (256, 2000)  # training rows on which the kept weights are measured once more, in evaluation mode
+FIT_SHARE = 0.05  # of all rows trained on, between these limits: about 2 % of the training's time
 UNTRAINED = "Not trained: it was interrupted before the first step; resumed, it begins again."
 
 
@@ -77,7 +80,7 @@ class Session:
 
     def begin(self, facts: dict[str, Any]) -> None:
         """Writes what is known before the first step, checks, and finds the rate."""
-        with self._status_kept():
+        with self._status_kept(), out_of_memory_named(self.plan):
             self._begin(facts)
 
     def _begin(self, facts: dict[str, Any]) -> None:
@@ -107,14 +110,15 @@ class Session:
         self._announce()
         started = time.monotonic()
         training = self._training()
-        if (self.folder / CHECKPOINTS / "last.json").is_file():
-            training.restore()
-        else:
-            training.job.writer.rewind(self.store.get("begun", 0))
-        step, per_epoch = training.step, training.steps_per_epoch
+        saved = self.folder / CHECKPOINTS / "last.json"
+        step, per_epoch = int(read_manifest(saved)["facts"]["step"]) if saved.is_file() else 0, training.steps_per_epoch
         require_more(
             self.folder.name, step=step, num_steps=training.num_steps, steps_per_epoch=per_epoch, epochs=epochs
         )
+        if saved.is_file():
+            training.restore()
+        else:
+            training.job.writer.rewind(self.store.get("begun", 0))
         differing = differences(self.store.get("environment", {}), self._environment())
         facts = [f"from step {step:,} of {training.num_steps:,}, epoch {step // per_epoch + 1}"]
         if differing:
@@ -127,12 +131,13 @@ class Session:
 
     def _train(self, training: Training) -> str:
         self.store.put({"status": "running", "num_steps": training.num_steps, "num_epochs": training.num_epochs})
-        with self._status_kept(), deaths_named():
+        job = training.job
+        with self._status_kept(), deaths_named(), closing(job.train), closing(job.validation):
             if chosen := training.compile():
                 self._decide("compile", *chosen)
             status = training.run()
             self._keep(training)
-        self._end(status, training.best.epoch or None)
+        self._end(status, training.best.epoch or None, stopped_early=training.stopped_early)
         return status
 
     # ------------------------------------------------------------------ parts
@@ -295,7 +300,9 @@ class Session:
                 network=setup.network,
                 loss=self.loss,
                 plan=plan,
-                train=setup.feeder(self.prepared.train, batch_size=plan.batch_size, seed=plan.seed, workers=plan.workers),
+                train=setup.feeder(
+                    self.prepared.train, batch_size=plan.batch_size, seed=plan.seed, workers=plan.workers
+                ),
                 validation=setup.held_out(self.prepared.validation, plan.batch_size, plan.workers),
                 metrics=setup.metrics,
                 folder=self.folder / CHECKPOINTS,
@@ -313,7 +320,7 @@ class Session:
             return
         assert isinstance(self.plan.batch_size, int)
         held_out = training.job.validation
-        readings = [Reading("best.epoch", best.epoch, step=step)]
+        readings = [Reading("best.epoch", best.epoch, step=step, note=self.plan.selection)]
         last = training.held_network()
         if self.plan.selection == "loss" and best.step < step:
             chosen_network = clone(network)
@@ -323,11 +330,11 @@ class Session:
             best.put_into(network)
         elif last is not network:
             set_tensors(network, tensors(last))
-        seen = self.setup.held_out(spread(self.prepared.train, FIT_ROWS), self.plan.batch_size)
+        seen = self.setup.held_out(spread(self.prepared.train, fit_rows(training)), self.plan.batch_size)
         readings += kept_weights(network, self.loss, self.setup.metrics, train=seen, validation=held_out, step=step)
         self.store.add_readings(readings)
 
-    def _end(self, status: str, best_epoch: int | None) -> None:
+    def _end(self, status: str, best_epoch: int | None, *, stopped_early: bool) -> None:
         diagnosis = diagnose(self.store.readings())
         seconds = time.monotonic() - self.started
         self.store.put_findings(diagnosis.findings)
@@ -336,9 +343,9 @@ class Session:
             if finding not in told:
                 self._emit(FindingRaised(finding))
         verdict = diagnosis.verdict
-        self.store.put({"status": status, "verdict": verdict, "seconds": seconds})
+        self.store.put({"status": status, "verdict": verdict, "seconds": seconds, "stopped_early": stopped_early})
         self.store.close()
-        self._emit(RunEnded(self.folder.name, status, verdict, best_epoch, seconds))
+        self._emit(RunEnded(self.folder.name, status, verdict, best_epoch, seconds, stopped_early))
 
 
 def run_check(setup: Setup, prepared: Prepared, loss: LossFunction, loss_name: str | None) -> Check:
@@ -362,6 +369,12 @@ def run_check(setup: Setup, prepared: Prepared, loss: LossFunction, loss_name: s
         batch_size=plan.batch_size,
         known=prepared.readings,
     )
+
+
+def fit_rows(training: Training) -> int:
+    """Training rows to measure the kept weights on."""
+    trained = training.num_epochs * len(training.job.train.rows)
+    return min(max(round(FIT_SHARE * trained), FIT_ROWS[0]), FIT_ROWS[1])
 
 
 def judge_rate(readings: list[Reading]) -> tuple[tuple[Finding, ...], tuple[str, ...]]:

@@ -22,7 +22,9 @@ from thalweg.data.rows import (
     StepOutput,
     StreamRows,
     call,
+    is_divisible,
     is_pair,
+    take,
 )
 from thalweg.data.sample import head, spread
 from thalweg.data.task import OWN, Task, infer_task
@@ -34,9 +36,12 @@ from thalweg.parts.preprocessing.standardize import Standardize, TargetScale
 from thalweg.parts.preprocessing.table import TablePreprocessing
 from thalweg.plan import Plan
 from thalweg.recipe import Decision, resolve
+from thalweg.train.clone import clone
 from thalweg.train.evaluation import evaluating
 from thalweg.train.layout import channels_last, choose_layout, has_images, use_layout
+from thalweg.train.loop import gives_single_rows, single_rows_named
 from thalweg.train.losses import LossFunction
+from thalweg.train.recompute import blocks_of
 
 M = TypeVar("M", bound=nn.Module)
 STEP_ROWS = 512  # on which a step of the user's own shows its targets
@@ -66,9 +71,7 @@ class Setup:
         preprocessing = self.preprocessing
         return lambda inputs: channels_last(inputs if preprocessing is None else preprocessing(inputs))
 
-    def feeder(
-        self, rows: AnyRows, *, batch_size: int, seed: int, shuffle: bool = True, workers: int = 0
-    ) -> Feeder:
+    def feeder(self, rows: AnyRows, *, batch_size: int, seed: int, shuffle: bool = True, workers: int = 0) -> Feeder:
         """Batches of `rows` as the network takes them."""
         return Feeder(
             rows,
@@ -139,9 +142,28 @@ def set_up(
         setup.evaluation_rows = max(1, min(setup.evaluation_rows, fitting))
         dim = class_dim(output, target)
         setup.class_dim = -1 if dim == output.dim() - 1 else dim
+    if plan.gradient_checkpointing:
+        blocks_of(network)  # that there are some
     lay_out(setup, prepared.train, loss)
+    try_single_row(setup, prepared.train)
     hire(setup, prepared.train)
     return setup
+
+
+def try_single_row(setup: Setup, rows: AnyRows) -> None:
+    """Where a batch of one row will come, shows one to a copy in training mode: at the epoch's end it would be late.
+
+    Raises:
+        TrainingError: where a batch norm meets it.
+    """
+    assert isinstance(setup.plan.batch_size, int)
+    feeder = setup.feeder(rows, batch_size=setup.plan.batch_size, seed=0, shuffle=False)
+    if not gives_single_rows(feeder):
+        return
+    inputs, _ = next(iter(setup.held_out(head(rows, 1), 1).epoch(0)))
+    if is_divisible(inputs):
+        with single_rows_named(feeder), global_rng_kept(), torch.no_grad():
+            call(clone(setup.network).train(), take(inputs, torch.zeros(1, dtype=torch.long)))
 
 
 def lay_out(setup: Setup, rows: AnyRows, loss: LossFunction) -> None:
@@ -177,11 +199,11 @@ def refuse_scaling(plan: Plan, rows: AnyRows, inputs: Inputs) -> None:
     if rows.step is None:
         return
     if plan.target_scaling == "standardize":
-        raise UsageError("target_scaling='standardize' with step=: its outputs stay in its own unit. Scale in the step.")
+        raise UsageError("target_scaling='standardize' with step=: its outputs have its own unit. Scale in the step.")
     if plan.preprocessing == "standardize" and not (isinstance(inputs, Batch) and is_pair(inputs.value)):
         raise UsageError(
-            "preprocessing='standardize' needs batches (inputs, target); these have a form of their own, which only the "
-            "step knows. Standardize in the Dataset or in the model."
+            "preprocessing='standardize' needs batches (inputs, target); these have a form of their own, which only "
+            "the step knows. Standardize in the Dataset or in the model."
         )
 
 
@@ -197,9 +219,7 @@ def hire(setup: Setup, rows: AnyRows) -> None:
         setup.decisions.append(Decision("workers", "0", why))
 
 
-def task_of_step(
-    model: ModelSource, prepared: Prepared, *, task: str | None, device: torch.device, seed: int
-) -> Task:
+def task_of_step(model: ModelSource, prepared: Prepared, *, task: str | None, device: torch.device, seed: int) -> Task:
     """What a step of the user's own is measured by, found by running it on some training rows.
 
     With output and target it is the task that the target makes (that of the data, where it is their target); with the

@@ -64,9 +64,9 @@ def test_unreadable_files(tmp_path: Path) -> None:
         read_table(tmp_path / "nothing.csv", target="y")
     with pytest.raises(UsageError, match="a folder; a path must end in"):
         read_table(tmp_path, target="y")
-    (tmp_path / "x.parquet").write_bytes(b"PAR1")
+    (tmp_path / "x.xlsx").write_bytes(b"PK")
     with pytest.raises(UsageError, match="no table that can be read here"):
-        read_table(tmp_path / "x.parquet", target="y")
+        read_table(tmp_path / "x.xlsx", target="y")
     files = {
         "empty.csv": (b"", "is empty"),
         "latin.csv": ("x,y\nMünchen,1\n".encode("latin-1"), "not UTF-8 text .* at byte 5"),

@@ -80,7 +80,8 @@ def test_missing_targets_are_named_by_row(value: object) -> None:
     ("value", "message"),
     [
         (["a", 1], "values of type int, str"),
-        ([["a", "b"], ["c", "d"]], r"shape \[2, 2\]"),
+        (np.array([["a", "b"], ["c", "d"]]), r"shape \[2, 2\]"),
+        ([["a", 1], ["c", "d"]], r"shape \[2, 2\]"),
         (np.array(["2020-01-01"], dtype="datetime64[D]"), "dates"),
         (pd.Series(pd.to_datetime(["2020-01-01"])), "dates"),
         (np.array([(1,), (2,)], dtype=object)[:, 0:0], "shape"),

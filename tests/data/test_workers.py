@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 
 from thalweg.data import workers as workers_file
 from thalweg.data.feeder import Feeder
-from thalweg.data.items import unchanged_generators
+from thalweg.data.generators import unchanged_generators
 from thalweg.data.rows import DatasetRows, Inputs, Rows, leaves
 from thalweg.data.workers import choose_workers, deaths_named, item_seconds, obstacle
 from thalweg.errors import DataError, TrainingError

@@ -103,7 +103,8 @@ def test_regression_values_agree_with_scikit_learn():
             "mae": reference.mean_absolute_error(*args),
         }
         assert {m.name: m.value for m in result.measures} == pytest.approx(expected, rel=1e-10)
-    assert measure(output, true, kind="regression", replicates=20)["rmse"].note == "mean over 3 targets"
+        note = measure(output, true, kind="regression", replicates=20)["rmse"].note
+        assert note == "mean over 3 targets, each in its own unit"
 
 
 def test_one_class_in_the_test_set_is_undefined_with_the_reason(binary):

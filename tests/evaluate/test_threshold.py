@@ -105,5 +105,5 @@ def test_the_measures_are_taken_at_the_chosen_threshold():
     assert given_number.threshold.chosen_on == "given"
     with pytest.raises(UsageError, match="chosen on logits, and the outputs are probabilities"):
         measure(score.sigmoid(), true, kind="binary", scores="probabilities", threshold=chosen)
-    with pytest.raises(UsageError, match="belongs to a binary task; this one is multiclass"):
+    with pytest.raises(UsageError, match="belongs to a binary or multi-label task; this one is multiclass"):
         measure(torch.eye(3), torch.arange(3), kind="multiclass", threshold=0.5)

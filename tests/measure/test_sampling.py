@@ -43,6 +43,15 @@ def test_a_pause_between_two_steps_does_not_raise_the_share():
     assert len(seen) * 1e-3 / 100 <= 0.01
 
 
+def test_a_plain_step_that_was_held_up_is_timed_again():
+    """The only plain step so far took 50 times as long: watching seems free, until the next plain one."""
+    schedule, now = make(0.01)
+    seen = play(schedule, now, 3, plain=1e-3, watched=2e-3)
+    seen += play(schedule, now, 1, plain=0.05, watched=2e-3, first=3)
+    seen += play(schedule, now, 9996, plain=1e-3, watched=2e-3, first=4)
+    assert len(seen) * 1e-3 / 10 <= 0.011
+
+
 def test_a_resumed_run_is_watched_again():
     schedule, now = make(0.01)
     assert play(schedule, now, 500, plain=1e-3, watched=2e-3, first=70_001)[:2] == [70_001, 70_011]

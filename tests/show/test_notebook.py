@@ -223,6 +223,7 @@ def screen(monkeypatch: pytest.MonkeyPatch) -> Screen:
     monkeypatch.setitem(sys.modules, "IPython", ModuleType("IPython"))
     monkeypatch.setitem(sys.modules, "IPython.display", module)
     monkeypatch.setattr(live.time, "monotonic", screen.clock)
+    monkeypatch.setattr(live.time, "thread_time", screen.clock)
     return screen
 
 

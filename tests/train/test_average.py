@@ -151,7 +151,7 @@ def test_few_batches_are_read(digits: Digits) -> None:
 
 
 def test_norms_that_are_frozen_keep_their_estimates(digits: Digits) -> None:
-    """A pretrained norm in evaluation mode is not part of what is trained; the average must use it as the training did."""
+    """A pretrained norm in evaluation mode is not trained; the average must use it as the training did."""
     model = network()
     model[1].running_mean.fill_(0.5)
     model[1].eval()
@@ -159,6 +159,28 @@ def test_norms_that_are_frozen_keep_their_estimates(digits: Digits) -> None:
     settled = average.settle(batches(digits, 4))
     assert torch.equal(settled[1].running_mean, model[1].running_mean)  # type: ignore[index]
     assert not torch.equal(settled[5].running_mean, model[5].running_mean)  # type: ignore[index]
+
+
+def test_other_buffers_are_those_of_the_training(digits: Digits) -> None:
+    """What a module keeps of its own is not averaged, and not left at where the training began."""
+
+    class Scaled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("largest", torch.zeros(()))
+
+        def forward(self, x: Tensor) -> Tensor:
+            if self.training:
+                self.largest.copy_(torch.maximum(self.largest, x.detach().abs().max()))
+            return x / self.largest
+
+    model = nn.Sequential(Scaled(), nn.Linear(64, 10))
+    average = Average(model, tw.averaging.EMA())
+    step = Step(model, F.cross_entropy, tw.optimizers.SGD(lr=0.1))
+    for k, batch in enumerate(batches(digits, 3), start=1):
+        step([batch], step=k, rate=0.1)
+        average.update(k, 3)
+    assert float(average.settle(batches(digits, 2))[0].largest) == float(model[0].largest) > 0  # type: ignore[index]
 
 
 def test_frozen_parameters_and_tied_weights(digits: Digits) -> None:

@@ -30,9 +30,7 @@ class Block(nn.Module):
 
 def resnet(norm: type[nn.Module] = nn.BatchNorm2d, **options: object) -> nn.Module:
     blocks = nn.Sequential(*(Block(norm(8, **options)) for _ in range(3)))
-    return nn.Sequential(
-        nn.Conv2d(3, 8, 3, padding=1), blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 4)
-    )
+    return nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 4))
 
 
 def forgetful() -> nn.Module:

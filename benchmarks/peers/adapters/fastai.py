@@ -2,10 +2,9 @@
 
 from functools import partial
 
-import torch
 from fastai.basics import CrossEntropyLossFlat, DataLoaders, Learner, OptimWrapper, Recorder
 from fastai.callback.progress import ProgressCallback
-from fastai.optimizer import SGD
+from fastai.optimizer import SGD, Adam
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 from work import Work
@@ -19,14 +18,14 @@ def loaders(work: Work) -> DataLoaders:
 
 
 def default(work: Work) -> nn.Module:
-    opt = partial(SGD, mom=work.momentum)
+    opt = Adam if work.adam else partial(SGD, mom=work.momentum)
     learner = Learner(loaders(work), work.model, loss_func=CrossEntropyLossFlat(), opt_func=opt)
     learner.fit(work.epochs, work.rate, wd=0.0)
     return work.model
 
 
 def stripped(work: Work) -> nn.Module:
-    opt = partial(OptimWrapper, opt=partial(torch.optim.SGD, momentum=work.momentum, fused=work.tuned or None))
+    opt = partial(OptimWrapper, opt=work.make_optimizer)
     learner = Learner(loaders(work), work.model, loss_func=nn.CrossEntropyLoss(), opt_func=opt)
     learner.remove_cbs([ProgressCallback, Recorder])
     learner.fit(work.epochs, work.rate, wd=0.0)

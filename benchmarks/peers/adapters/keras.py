@@ -19,8 +19,9 @@ class Wrapped(keras.Model):
 
 
 def fit(model: keras.Model, work: Work, verbose: str | int) -> None:
+    sgd = keras.optimizers.SGD(work.rate, momentum=work.momentum)
     model.compile(
-        optimizer=keras.optimizers.SGD(work.rate, momentum=work.momentum),
+        optimizer=keras.optimizers.Adam(work.rate) if work.adam else sgd,
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
     )
     if work.tuned:

@@ -1,6 +1,5 @@
 """skorch: NeuralNetClassifier without its validation split, because the others train on all rows."""
 
-import torch
 from skorch import NeuralNetClassifier
 from torch import nn
 from work import Work
@@ -8,14 +7,13 @@ from work import Work
 
 def fit(work: Work, **options: object) -> nn.Module:
     if work.tuned:
-        options |= {"iterator_train": lambda dataset, **_: work.loader(), "optimizer__fused": True}
+        options |= {"iterator_train": lambda dataset, **_: work.loader()}
     else:
         options |= {"iterator_train__shuffle": True}
     net = NeuralNetClassifier(
         work.model,
         criterion=nn.CrossEntropyLoss,
-        optimizer=torch.optim.SGD,
-        optimizer__momentum=work.momentum,
+        optimizer=work.make_optimizer,
         lr=work.rate,
         batch_size=work.batch_size,
         max_epochs=work.epochs,

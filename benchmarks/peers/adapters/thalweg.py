@@ -18,7 +18,8 @@ def train(work: Work, **changes: object) -> nn.Module:
             loss="cross_entropy",
             directory=folder,
         )
-        optimizer = tw.optimizers.SGD(lr=work.rate, momentum=work.momentum)
+        sgd, adam = tw.optimizers.SGD(lr=work.rate, momentum=work.momentum), tw.optimizers.Adam(lr=work.rate)
+        optimizer = adam if work.adam else sgd
         plan = tw.Plan.plain(optimizer=optimizer, epochs=work.epochs, batch_size=work.batch_size, **changes)
         return experiment.train(plan, listeners=()).network
 

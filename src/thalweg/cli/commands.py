@@ -235,7 +235,7 @@ def source_of(stored: dict[str, str], folder: Path, command: str) -> str:
         if file.is_file():
             return f"{file}:{stored['name']}"
     raise UsageError(
-        f"The run {folder.name} was started from {stored['file']}, which is not there. Say where the file is now: "
+        f"The run {folder.name} was started from {stored['file']}, which is gone. Say where the file is now: "
         f"thalweg {command} {folder} --file FILE. Without it, in Python: Run.open({str(folder)!r}, network=...)."
     )
 

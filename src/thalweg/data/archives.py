@@ -41,7 +41,8 @@ def read_npz(path: Path) -> Parts:
         DataError: for a damaged file, one with pickled objects, or names that do not tell inputs from targets.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        # The file is opened here, because NumPy leaves it open where it cannot read it.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             names = list(archive.files)
             arrays = {name: archive[name] for name in names if role_of(name)}
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:

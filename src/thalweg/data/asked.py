@@ -38,8 +38,8 @@ def asked_rows(x: Any, spec: InputSpec, train: AnyRows | None, *, any_length: bo
     known = train.sample if isinstance(train, StreamRows) else train
     if not isinstance(known, DatasetRows):
         raise UsageError(
-            "This run's inputs are put together by the experiment's collate function, which is not stored. Open the run "
-            "with experiment.open(name), or pass the inputs of a batch as that function makes them."
+            "This run's inputs are put together by the experiment's collate function, which is not stored. Open the "
+            "run with experiment.open(name), or pass the inputs of a batch as that function makes them."
         )
     if not hasattr(x, "__getitem__") or not hasattr(x, "__len__") or isinstance(x, Tensor | dict | str) or not len(x):
         raise UsageError(

@@ -83,7 +83,7 @@ def is_table(inputs: object) -> "TypeIs[pd.DataFrame]":
 def take_columns(
     source: Source, *, groups: Any, time: Any, sample_weights: Any
 ) -> tuple[Source, Any, Any, Any, list[str]]:
-    """`groups`, `time` and weights as values, where they name columns of a table; these columns are no inputs any more."""
+    """`groups`, `time` and weights as values, where they name columns of a table; these are no inputs any more."""
     inputs, notes, values = source.inputs, [], []
     for what, key in (("groups", groups), ("time", time), ("sample weights", sample_weights)):
         if not isinstance(key, str | int):
@@ -134,7 +134,7 @@ def read_part(
     collate: Collate | None = None,
     step: StepFunction | None = None,
 ) -> PartOf:
-    """Validation or test data as the user gave them, in the form of the training data; weights where a column has them."""
+    """Validation or test data as the user gave them, in the form of the training data, with a column's weights."""
     with naming(part):
         data = from_polars(open_part(data, part, target=target, form=image_form(spec)))
         tabular = is_frame(data)

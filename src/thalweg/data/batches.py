@@ -20,7 +20,9 @@ PAIRS = (
 )
 
 
-def as_batch(value: Any, *, task: Task | None, step: StepFunction | None, what: str) -> tuple[Inputs, Tensor]:
+def as_batch(
+    value: Any, *, task: Task | None, step: StepFunction | None, what: str, rows: int | None = None
+) -> tuple[Inputs, Tensor]:
     """A batch as the user's code gave it, as `(inputs, target)`.
 
     With a `step`, a pair of plain inputs and a tensor stays a pair, which the feeder wraps; anything else becomes a
@@ -31,12 +33,14 @@ def as_batch(value: Any, *, task: Task | None, step: StepFunction | None, what: 
         task: brings the target into the form that the loss takes; None leaves it.
         step: the user's own.
         what: what an error calls the batch.
+        rows: how many it has; None where only its tensors tell.
 
     Raises:
         DataError: for a form that the training cannot take, or labels that the training data lack.
     """
     if step is not None and not (is_pair(value) and is_plain(value[0]) and is_target(value[1])):
-        return Batch(value, step), torch.zeros(rows_in(value))
+        rows = rows_in(value) if rows is None else rows
+        return Batch(value, step, rows), torch.zeros(rows)
     if not is_pair(value):
         raise DataError(f"{what} is {describe(value)}. {PAIRS}")
     inputs = plain_inputs(value[0], what)
@@ -46,15 +50,17 @@ def as_batch(value: Any, *, task: Task | None, step: StepFunction | None, what: 
     except (DataError, UsageError) as error:
         raise DataError(f"{what}: {error}") from error
     if not isinstance(target, Tensor):
-        raise DataError(f"{what} has labels of text. Number the classes 0, 1, ... in the Dataset or the collate function.")
+        raise DataError(
+            f"{what} has labels of text. Number the classes 0, 1, ... in the Dataset or the collate function."
+        )
     if task is not None and task.encoding in ("number", "zero-one"):
         double = any(value.dtype is torch.float64 for value in tensors_of(inputs))
         target = target.to(torch.float64 if double else torch.float32)
     for tensor in tensors_of(inputs) if step is None else ():
         if not tensor.dim() or len(tensor) != len(target):
             raise DataError(
-                f"{what} has {len(target):,} targets and a tensor of shape {list(tensor.shape)}; dimension 0 must count "
-                f"the rows in each. Other layouts go through step=(model, batch) -> loss."
+                f"{what} has {len(target):,} targets and a tensor of shape {list(tensor.shape)}; dimension 0 must "
+                "count the rows in each. Other layouts go through step=(model, batch) -> loss."
             )
     return inputs, target
 

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from thalweg.data.batches import as_batch, collate_plain
 from thalweg.data.datasets import is_small, read_item, stored_targets
+from thalweg.data.generators import seed_item, unchanged_generators
 from thalweg.data.items import collate as put_together
-from thalweg.data.items import seed_item, unchanged_generators
 from thalweg.data.rows import Batch, Collate, StepFunction, is_pair
 from thalweg.data.targets import Target, to_target
 from thalweg.errors import DataError

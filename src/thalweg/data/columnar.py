@@ -30,9 +30,10 @@ def read_parquet(path: Path) -> "pd.DataFrame":
     try:
         return pd.read_parquet(path, engine="pyarrow")
     except (OSError, ValueError) as error:  # pyarrow's own errors are these
+        why = " ".join(str(error).split()).rstrip(".")
         raise DataError(
-            f"The file {path} cannot be read as Parquet: {str(error).strip().rstrip('.')}. It may be cut off, or of "
-            "another format; write or copy it again."
+            f"The file {path} cannot be read as Parquet: {why}. It may be cut off, or of another format; write or copy "
+            "it again."
         ) from error
 
 

@@ -10,15 +10,17 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from thalweg.data.hashes import Hashes, hash_rows, mixed
-from thalweg.data.rows import AnyRows, DatasetRows, Part, Rows, tensors_of
+from thalweg.data.rows import AnyRows, DatasetRows, Inputs, Part, Rows, tensors_of
 from thalweg.data.sample import read
 from thalweg.data.stored import GuardedArrays
 from thalweg.readings import Reading
 
 SHOWN = 5  # pairs of rows that are named
 SAMPLE_ROWS, SAMPLE_COLUMNS, SAMPLE_TWINS = 20_000, 64, 1_000  # from which it is told how much a row says: .2 s
+READ_VALUES = 2**21  # of rows that are read at once for it
 FEW = 4  # mean number of equal training rows from which a table counts as one of few different rows
 
 
@@ -27,6 +29,32 @@ class Keys(NamedTuple):
 
     inputs: Hashes
     whole: Hashes
+
+
+class Groups(NamedTuple):
+    """The training rows, equal ones together.
+
+    Args:
+        keys: `[G]` sorted hashes of the inputs.
+        first: `[G]` a training row of each, as a position.
+        counts: `[G]` how many there are of each.
+        contradict: `[G]` whether their targets differ.
+    """
+
+    keys: Hashes
+    first: NDArray[np.int64]
+    counts: NDArray[np.int64]
+    contradict: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, keys: Keys) -> "Groups":
+        order = np.lexsort((keys.whole, keys.inputs))
+        inputs, whole = keys.inputs[order], keys.whole[order]
+        new = np.append(True, inputs[1:] != inputs[:-1])
+        starts = np.flatnonzero(new)
+        other_target = np.append(False, whole[1:] != whole[:-1]) & ~new
+        contradict = np.add.reduceat(other_target, starts) > 0
+        return cls(inputs[starts], order[starts], np.diff(starts, append=len(order)), contradict)
 
 
 def find_duplicates(parts: Mapping[Part, AnyRows]) -> list[Reading]:
@@ -53,33 +81,29 @@ def find_duplicates(parts: Mapping[Part, AnyRows]) -> list[Reading]:
     train, own = parts["train"], keys["train"]
     if own is None or any(of is None for of in keys.values()):
         return []
-    order = np.argsort(own.inputs, kind="stable")
-    ordered = own.inputs[order]
-    first = np.flatnonzero(np.diff(ordered, prepend=~ordered[:1]) != 0)
-    counts = np.diff(first, append=len(ordered))
-    repeated = int(counts[counts > 1].sum())
-    conflicts = count_conflicts(own)
+    assert isinstance(train, Rows | DatasetRows)
+    groups = Groups.of(own)
+    repeated = int(groups.counts[groups.counts > 1].sum())
+    conflicts = int(groups.counts[groups.contradict].sum())
     readings = [Reading("duplicates.conflicts", conflicts, place="train", count=len(train))]
     for part, rows in parts.items():
         held = keys[part]
         if part == "train" or held is None:
             continue
-        places = np.searchsorted(ordered, held.inputs).clip(max=len(ordered) - 1)
-        found = np.flatnonzero(ordered[places] == held.inputs)
-        twins = order[places[found]]
-        told = informative(train, twins, order[first], len(train) + len(rows)) if len(found) else np.zeros(0, bool)
-        unlike = ~np.isin(held.whole[found], own.whole)
-        shares = {
+        group = np.searchsorted(groups.keys, held.inputs).clip(max=len(groups.keys) - 1)
+        found = np.flatnonzero(groups.keys[group] == held.inputs)
+        values = {
             "share": len(found) / len(rows),
             "expected": repeated / len(train),
-            "informative": float(told.mean()) * len(found) / len(rows) if len(found) else 0.0,
-            "conflicts": float(unlike.sum()),
+            "informative": informative(train, groups, group[found], len(train) + len(rows)) * len(found) / len(rows),
+            "conflicts": float((~np.isin(held.whole[found], own.whole)).sum()),
         }
-        pairs = zip(rows.ids[found[:SHOWN]].tolist(), train.ids[twins[:SHOWN]].tolist(), strict=True)
+        twins = train.ids[torch.from_numpy(groups.first[group[found[:SHOWN]]])]
+        pairs = zip(rows.ids[found[:SHOWN]].tolist(), twins.tolist(), strict=True)
         note = ", ".join(f"{part} row {one:,} = training row {other:,}" for one, other in pairs)
         readings += [
             Reading(f"duplicates.{name}", value, place=part, count=len(rows), note=note if name == "share" else "")
-            for name, value in shares.items()
+            for name, value in values.items()
         ]
     return readings
 
@@ -96,44 +120,50 @@ def row_keys(rows: AnyRows) -> Keys | None:
     return Keys(inputs, mixed(inputs * np.uint64(3) + target))
 
 
-def count_conflicts(keys: Keys) -> int:
-    """Rows that equal another one in their inputs, whose targets are not all the same."""
-    order = np.lexsort((keys.whole, keys.inputs))
-    inputs, whole = keys.inputs[order], keys.whole[order]
-    group = np.cumsum(np.diff(inputs, prepend=inputs[:1]) != 0)
-    new = (np.diff(inputs) == 0) & (np.diff(whole) != 0)  # another target for the same inputs
-    return int(np.isin(group, group[1:][new]).sum())
-
-
-def informative(train: AnyRows, twins: NDArray[np.int64], distinct: NDArray[np.int64], total: int) -> NDArray[np.bool_]:
-    """Which of some of the twins, training rows that another part has too, say so much that it is no chance.
+def informative(train: Rows | DatasetRows, groups: Groups, twins: NDArray[np.int64], total: int) -> float:
+    """The share of some twins, groups of training rows that another part has too, that say too much to be chance.
 
     A row says the sum of -log2 p over its columns, p the share of the different training rows with the same value
     there. Two rows of b bits are equal by chance with 2^-b; of all pairs of rows not one is, where b is above 2 log2 of
     their number. Columns that depend on each other say less than their sum; where rows repeat FEW times on average, as
-    tables of a few categories do, four times as much is asked.
+    tables of a few categories do, four times as much is asked. A row that occurs more than √N times with different
+    targets stands for nothing that was measured, however odd its values; new data have it too.
     """
-    assert isinstance(train, Rows | DatasetRows)
-    spread = np.linspace(0, len(distinct) - 1, min(len(distinct), SAMPLE_ROWS)).astype(np.int64)
-    some = np.linspace(0, len(twins) - 1, min(len(twins), SAMPLE_TWINS)).astype(np.int64)
-    columns = values_of(read(train, torch.from_numpy(np.concatenate([distinct[spread], twins[some]]))))
-    count = len(spread)
+    if not len(twins):
+        return 0.0
+    spread = np.linspace(0, len(groups.first) - 1, min(len(groups.first), SAMPLE_ROWS)).astype(np.int64)
+    some = twins[np.linspace(0, len(twins) - 1, min(len(twins), SAMPLE_TWINS)).astype(np.int64)]
+    columns = values_of(train, torch.from_numpy(groups.first[np.concatenate([spread, some])]))
     bits = np.zeros(len(some))
     for column in columns.T:
         _, code = np.unique(column, return_inverse=True)
-        shares = np.bincount(code[:count], minlength=code.max() + 1)[code[count:]].clip(min=1) / count
-        bits -= np.log2(shares)
-    needed = 2 * math.log2(total)
-    return bits >= (4 * needed if len(distinct) * FEW <= len(train) else needed)
+        counts = np.bincount(code[: len(spread)], minlength=code.max() + 1)
+        bits -= np.log2(counts[code[len(spread) :]].clip(min=1) / len(spread))
+    needed = 2 * math.log2(total) * (4 if len(groups.first) * FEW <= len(train) else 1)
+    default = (groups.counts[some] > math.sqrt(len(train))) & groups.contradict[some]
+    return float(((bits >= needed) & ~default).mean())
 
 
-def values_of(rows: AnyRows) -> NDArray[np.float64]:
-    """`[N, C]`: at most 64 of the rows' values, spread over all of them."""
-    assert isinstance(rows, Rows)
-    flat = torch.cat([value.reshape(len(rows), -1).double() for value in tensors_of(rows.inputs)], dim=1)
-    chosen = torch.linspace(0, flat.shape[1] - 1, min(flat.shape[1], SAMPLE_COLUMNS)).long()
-    values: NDArray[np.float64] = flat[:, chosen].numpy()
+def values_of(rows: Rows | DatasetRows, positions: Tensor) -> NDArray[np.float64]:
+    """`[N, C]`: at most 64 of the values of each of these rows, spread over the row."""
+    found = []
+    for some in torch.split(positions, max(READ_VALUES // row_values(rows), 1)):
+        inputs = tensors_of(in_memory(rows, some))
+        flat = torch.cat([value.flatten(1) if value.dim() > 1 else value[:, None] for value in inputs], dim=1)
+        chosen = torch.linspace(0, flat.shape[1] - 1, min(flat.shape[1], SAMPLE_COLUMNS)).long()
+        found.append(flat[:, chosen.to(flat.device)].double().cpu())
+    values: NDArray[np.float64] = torch.cat(found).numpy()
     return values
+
+
+def row_values(rows: Rows | DatasetRows) -> int:
+    return max(sum(value.numel() for value in tensors_of(in_memory(rows, torch.zeros(1, dtype=torch.int64)))), 1)
+
+
+def in_memory(rows: Rows | DatasetRows, positions: Tensor) -> Inputs:
+    found = read(rows, positions)
+    assert isinstance(found, Rows)
+    return found.inputs
 
 
 def duplicate_notes(readings: list[Reading]) -> list[str]:

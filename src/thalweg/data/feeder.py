@@ -87,6 +87,10 @@ class Feeder:
         """Batches per epoch."""
         return len(self.rows.sizes) if isinstance(self.rows, BatchRows) else -(-len(self.rows) // self.batch_size)
 
+    def close(self) -> None:
+        """Ends the processes that read; another epoch would start new ones."""
+        self._workers = None
+
     def order(self, epoch: int) -> Tensor:
         """`[N]` positions of the rows in the order in which this epoch visits them."""
         if not self.shuffle or isinstance(self.rows, StreamRows | BatchRows):
@@ -145,18 +149,14 @@ class Feeder:
             return self._read_ahead(self._workers, batches, epoch)
         if isinstance(rows, StreamRows):
             ahead = self.num_workers > 0
-            return read_stream(
-                rows, batch_size=self.batch_size, seed=self.seed, epoch=epoch, skip=skip, ahead=ahead
-            )
+            return read_stream(rows, batch_size=self.batch_size, seed=self.seed, epoch=epoch, skip=skip, ahead=ahead)
         assert isinstance(rows, BatchRows)
         if isinstance(rows.batches, list):
             places = self._permutation(len(rows.sizes), epoch) if self.shuffle else torch.arange(len(rows.sizes))
             rows = replace(rows, batches=[rows.batches[i] for i in places])
         return self._counted(read_loader(rows, seed=self.seed, epoch=epoch, skip=skip, nested=self._open > 0))
 
-    def _read_ahead(
-        self, workers: Workers, batches: Sequence[Tensor], epoch: int
-    ) -> Iterator[tuple[Inputs, Tensor]]:
+    def _read_ahead(self, workers: Workers, batches: Sequence[Tensor], epoch: int) -> Iterator[tuple[Inputs, Tensor]]:
         try:
             yield from workers.read_batches(batches, epoch=epoch)
         except TrainingError:  # one of them died: the next epoch starts new ones

@@ -58,7 +58,7 @@ class InputSpec:
             table=table,
         )
 
-    def encode(self, x: Any) -> Inputs:
+    def encode(self, x: Any, *, any_length: bool = False) -> Inputs:
         """New inputs in the form of the training data.
 
         A table is encoded (further columns, such as the target, are ignored). Numbers take the training data's dtype;
@@ -66,6 +66,7 @@ class InputSpec:
 
         Args:
             x: what the data's x was: a tensor, array or list, a tuple or dict of them, a DataFrame or path of a table.
+            any_length: whether rows may have other sizes than in training, as sequences may.
 
         Raises:
             UsageError: for another form, or a missing entry.

@@ -12,6 +12,7 @@ from thalweg.errors import DataError
 from thalweg.parts.metrics.forms import IGNORED
 
 if TYPE_CHECKING:
+    from thalweg.data.rows import Part
     from thalweg.data.targets import Target
 
 RARE = 10  # rows of a label set below which it is split together with the other rare ones
@@ -40,7 +41,8 @@ def wide_kind(target: "Target", loss_name: str | None, task: str | None) -> Kind
     if task in ("multilabel", "per_position"):
         return task  # type: ignore[return-value]
     flags = target.ndim == 2 and bool(((target == 0) | (target == 1)).all())
-    if loss_name == "binary_cross_entropy" or (loss_name is None and task is None and flags):
+    varied = flags and bool((target != target[0, 0]).any())  # a target of zeros is often one that the loss ignores
+    if loss_name == "binary_cross_entropy" or (loss_name is None and task is None and varied):
         return "multilabel"
     if target.is_floating_point() or target.is_complex() or loss_name not in (None, "cross_entropy", "nll"):
         return None
@@ -52,6 +54,11 @@ def multilabel_task(target: "Target", loss_name: str | None, names: Sequence[Lab
     """The task of a target of label sets or of 0 and 1 in `[N, T]`."""
     if isinstance(target, Tensor):
         check_flags(target, loss_name)
+        if bool((target == target[0, 0]).all()):
+            raise DataError(
+                f"All labels of all {len(target):,} rows are {target[0, 0].item():g}; there is nothing to learn. Check "
+                "that the right columns were taken."
+            )
         classes = tuple(names) or tuple(range(target.shape[1]))
         return Task("multilabel", classes, len(classes), "as given" if loss_name is None else "zero-one")
     labels = tuple(sorted(frozenset().union(*target)))
@@ -98,8 +105,8 @@ def encode_labels(target: "Target", task: Task) -> Tensor:
     if unknown:
         label = sorted(target[unknown[0]] - places.keys())[0]
         raise DataError(
-            f"The label {label!r} in {list_rows(torch.tensor(unknown))} (counted from 0) is none of the training data's "
-            "labels. Leave it out, or add rows that have it to the training data."
+            f"The label {label!r} in {list_rows(torch.tensor(unknown))} (counted from 0) is none of the training "
+            "data's labels. Leave it out, or add rows that have it to the training data."
         )
     encoded = torch.zeros(len(target), len(places))
     for row, labels in enumerate(target):
@@ -134,8 +141,8 @@ def whole_positions(target: Tensor) -> Tensor:
     if bool(wrong.any()):
         rows = wrong.flatten(1).any(1).nonzero()[:, 0]
         raise DataError(
-            f"A class of a position is a whole number from 0; received {target[wrong][0].item()!r} in {list_rows(rows)} "
-            f"(counted from 0). Positions that shall not count get {IGNORED}."
+            f"A class of a position is a whole number from 0; received {target[wrong][0].item()!r} in "
+            f"{list_rows(rows)} (counted from 0). Positions that shall not count get {IGNORED}."
         )
     return whole
 
@@ -151,13 +158,13 @@ def strata(target: Tensor, codes: Tensor | None, task: Task) -> Tensor | None:
     return torch.where(counts[sets] < RARE, len(counts), sets)
 
 
-def label_counts(targets: Mapping[str, Tensor], task: Task) -> dict[str, dict[str, int]]:
+def label_counts(targets: Mapping["Part", Tensor], task: Task) -> "dict[str, dict[Part, int]]":
     """Rows that have each label, per part."""
     sums = {part: (target != 0).sum(0).tolist() for part, target in targets.items()}
     return {str(label): {part: sums[part][k] for part in sums} for k, label in enumerate(task.classes)}
 
 
-def label_notes(counts: Mapping[str, Mapping[str, int]], rows: Mapping[str, int]) -> list[str]:
+def label_notes(counts: "Mapping[str, Mapping[Part, int]]", rows: "Mapping[Part, int]") -> list[str]:
     """Labels that all or none of the rows of a part have: nothing can be learned of them, or measured.
 
     >>> label_notes({"rain": {"train": 0}, "snow": {"train": 3}}, {"train": 9})

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from thalweg.data.batches import as_batch, describe, structure
 from thalweg.data.datasets import SMALL_TARGET
-from thalweg.data.items import Fed, seed_generators, seed_item, unchanged_generators
+from thalweg.data.generators import seed_generators, seed_item, unchanged_generators
+from thalweg.data.items import Fed
 from thalweg.data.rows import BatchRows, Part, StepFunction, is_pair, rows_in
 from thalweg.data.seeds import ORDER, mix
 from thalweg.data.streams import Pass, Thinned
@@ -91,9 +92,7 @@ def batch_rows(
 ) -> BatchRows:
     """The rows of a loader after a pass over it; `target` is what the pass found, as the loss takes it."""
     target = torch.zeros(found.num_rows) if target is None else target
-    return BatchRows(
-        loader, found.sizes, target, part, step, task, tuple(found.kept.values()), why_inexact(loader)
-    )
+    return BatchRows(loader, found.sizes, target, part, step, task, tuple(found.kept.values()), why_inexact(loader))
 
 
 def why_inexact(loader: Any) -> str:
@@ -133,9 +132,9 @@ def read_loader(rows: BatchRows, *, seed: int, epoch: int, skip: int, nested: bo
     if number + 1 != expected:
         count = f"more than {expected:,}" if number + 1 > expected else f"{number + 1:,}"
         raise DataError(
-            f"The {name} gave {count} batches in epoch {epoch + 1}, {expected:,} were expected from its length or first "
-            f"pass: batch {min(number + 1, expected)} differs. A training counts its steps beforehand; make every epoch "
-            "as long (a sampler or batch sampler of fixed length, an IterableDataset that starts anew)."
+            f"The {name} gave {count} batches in epoch {epoch + 1}, {expected:,} were expected from its length or "
+            f"first pass: batch {min(number + 1, expected)} differs. A training counts its steps first; make every "
+            "epoch as long (a sampler or batch sampler of fixed length, an IterableDataset that starts anew)."
         )
 
 
@@ -181,7 +180,9 @@ def iterate(loader: Iterable[Any], part: Part, *, seed: int, epoch: int) -> Iter
     except ThalwegError:
         raise
     except Exception as error:
+        lines = str(error).strip().splitlines()  # of a worker the whole traceback
+        reason = lines[-1] if str(error).startswith("Caught") else f"{type(error).__name__}: {error}"
         raise DataError(
-            f"Batch {number} of the {name} cannot be read: {type(error).__name__}: {error}. Items that differ in shape "
-            "need a collate_fn that pads them; one that raises must be mended or left out."
+            f"Batch {number} of the {name} cannot be read: {reason}. Items that differ in shape need a collate_fn that "
+            "pads them; one that raises must be mended or left out."
         ) from error

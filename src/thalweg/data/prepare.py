@@ -25,7 +25,7 @@ from thalweg.data.duplicates import duplicate_notes, find_duplicates
 from thalweg.data.files import open_files
 from thalweg.data.inputs import InputSpec
 from thalweg.data.labels import label_counts, label_notes, strata
-from thalweg.data.prepare_streams import is_stream, prepare_streams
+from thalweg.data.prepare_streams import is_stream, prepare_streams, refuse_row_words
 from thalweg.data.rows import AnyRows, Collate, Inputs, Part, StepFunction
 from thalweg.data.seal import Seal
 from thalweg.data.sources import read_source
@@ -132,11 +132,7 @@ def prepare(
     opened = open_files(train, validation=validation, test=test, target=target)
     given = {"validation": opened.validation, "test": opened.test}
     if is_stream(opened.train):
-        if any(value is not None for value in (target, groups, time, class_weights, sample_weights)):
-            raise UsageError(
-                f"target, groups, time and weights speak of rows, and a {type(opened.train).__name__} gives its own "
-                "batches. Leave them out; a step=(model, batch) -> loss can weigh."
-            )
+        refuse_row_words(opened.train, target, groups, time, class_weights, sample_weights)
         return prepare_streams(
             opened.train,
             **given,
@@ -148,13 +144,7 @@ def prepare(
             log=Path(directory) / SEAL_LOG,
         )
     shares = {part: find_share(part, value) for part, value in given.items()}
-    if not any(shares.values()) and (groups is not None or time is not None):
-        raise UsageError("groups and time decide how train is split, but no part is split from it. Leave them out.")
-    if split not in SPLITS or (split == "random" and (groups is not None or time is not None)):
-        raise UsageError(
-            f"split got {split!r}; allowed: 'auto' or 'random', the latter without groups and time."
-            + did_you_mean(str(split), SPLITS)
-        )
+    check_split(split, shares, ordered=groups is not None or time is not None)
     whole = read_source(opened.train, target=target, collate=collate, step=step)
     if step is not None and not whole.labeled and whole.collate is None:
         step = partial(on_inputs, step)
@@ -170,18 +160,10 @@ def prepare(
     samples = None if weights is None else find_sample_weights(weights, len(data))
     parts: dict[Part, PartOf] = {"train": PartOf.of(data, parted.train, samples)}
     held: tuple[tuple[Part, Tensor], ...] = (("validation", parted.validation), ("test", parted.test))
+    alike: dict[str, Any] = {"spec": spec, "task": found, "collate": collate, "step": step}
     for part, ids in held:
         if shares[part] is None:
-            parts[part] = read_part(
-                given[part],
-                part,
-                target=target,
-                spec=spec,
-                task=found,
-                sample_weights=sample_weights,
-                collate=collate,
-                step=step,
-            )
+            parts[part] = read_part(given[part], part, target=target, sample_weights=sample_weights, **alike)
         elif len(ids):
             parts[part] = PartOf.of(data, ids, samples)
     parts, label_weights = weigh(parts, found, class_weights)
@@ -203,6 +185,17 @@ def prepare(
         label_weights=label_weights,
         readings=tuple(readings),
     )
+
+
+def check_split(split: str, shares: Mapping[str, float | None], *, ordered: bool) -> None:
+    """Raises `UsageError` for an unknown `split`, or groups and time (`ordered`) where they have no say."""
+    if not any(shares.values()) and ordered:
+        raise UsageError("groups and time decide how train is split, but no part is split from it. Leave them out.")
+    if split not in SPLITS or (split == "random" and ordered):
+        raise UsageError(
+            f"split got {split!r}; allowed: 'auto' or 'random', the latter without groups and time."
+            + did_you_mean(str(split), SPLITS)
+        )
 
 
 def on_inputs(step: StepFunction, model: Any, batch: tuple[Any, Tensor]) -> Any:
@@ -258,9 +251,7 @@ def split_data(
         empty = torch.empty(0, dtype=torch.int64)
         return Split(torch.arange(len(data)), empty, empty, "given", "validation and test as given")
     validation, test = shares["validation"] or 0.0, shares["test"] or 0.0
-    return split_rows(
-        len(data), labels=labels, validation=validation, test=test, seed=seed, groups=groups, time=time
-    )
+    return split_rows(len(data), labels=labels, validation=validation, test=test, seed=seed, groups=groups, time=time)
 
 
 def summarize(split: Split, parts: Mapping[Part, PartOf], task: Task, seed: int) -> dict[str, Any]:
@@ -269,8 +260,10 @@ def summarize(split: Split, parts: Mapping[Part, PartOf], task: Task, seed: int)
     counts = {part: torch.bincount(found, minlength=len(task.classes)).tolist() for part, found in codes.items()}
     rows = {part: len(of.ids) for part, of in parts.items()}
     classes = {str(label): {part: counts[part][i] for part in counts} for i, label in enumerate(task.classes)}
+    notes: list[str] = []
     if task.kind == "multilabel":
         classes = label_counts({part: of.data.target[of.ids] for part, of in parts.items()}, task)
+        notes = label_notes(classes, rows)
     given = [part for part, of in parts.items() if of.given]
     return {
         "method": split.method,
@@ -279,7 +272,7 @@ def summarize(split: Split, parts: Mapping[Part, PartOf], task: Task, seed: int)
         "given": given,
         "rows": rows,
         "classes": classes,
-        "notes": check_counts(counts, task.classes, given=given) if counts else label_notes(classes, rows),
+        "notes": check_counts(counts, task.classes, given=given) if counts else notes,
     }
 
 

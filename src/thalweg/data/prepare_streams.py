@@ -1,4 +1,4 @@
-"""Experiments on DataLoaders and IterableDatasets: one pass over each part, nothing to split, tests sealed as they are."""
+"""Experiments on DataLoaders and IterableDatasets: one pass over each part, nothing split, the test part sealed."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -42,6 +42,15 @@ def require_given(train: Any, validation: Any, test: Any) -> None:
                 f"{part}= a DataLoader or data of its own{', or False for none' if part == 'test' else ''}; or pass "
                 "train=loader.dataset, a map-style Dataset, which is split, shuffled by seed and sealed."
             )
+
+
+def refuse_row_words(train: Any, *values: Any) -> None:
+    """Raises `UsageError` where one of the arguments that speak of rows is given."""
+    if any(value is not None for value in values):
+        raise UsageError(
+            f"target, groups, time and weights speak of rows, and a {type(train).__name__} gives its own batches. "
+            "Leave them out; a step=(model, batch) -> loss can weigh."
+        )
 
 
 def pass_over(data: Any, part: Part, collate: Collate | None, step: StepFunction | None) -> Pass:
@@ -129,7 +138,9 @@ def prepare_streams(
         "seed": seed,
         "given": [part for part in rows if part != "train"],
         "rows": sizes,
-        "classes": {str(label): {part: n[i] for part, n in counts.items()} for i, label in enumerate(found_task.classes)},
+        "classes": {
+            str(label): {part: n[i] for part, n in counts.items()} for i, label in enumerate(found_task.classes)
+        },
         "notes": notes + (check_counts(counts, found_task.classes, given=list(rows)) if whole else []),
     }
     return Prepared(
@@ -189,5 +200,3 @@ def note_of(part: Part, found: Pass, rows: AnyRows) -> str:
     if part == "train" and isinstance(rows, BatchRows) and not rows.exact:
         text += f"; resume not exact: {rows.inexact}"
     return text
-
-

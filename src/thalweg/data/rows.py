@@ -23,10 +23,12 @@ class Batch:
     Args:
         value: tensors in any nesting of dicts, tuples and lists; other leaves are passed on as they are.
         step: `(model, batch) -> loss` or `(loss, output, target)`.
+        rows: how many rows it has, where that is known; else it is read from its tensors.
     """
 
     value: Any
     step: StepFunction
+    rows: int | None = None
 
 
 class StepOutput(NamedTuple):
@@ -67,7 +69,7 @@ def map_inputs(function: Callable[[Tensor], Tensor], inputs: Inputs) -> Inputs:
     if isinstance(inputs, Tensor):
         return function(inputs)
     if isinstance(inputs, Batch):
-        return Batch(map_tree(function, inputs.value), inputs.step)
+        return Batch(map_tree(function, inputs.value), inputs.step, inputs.rows)
     if isinstance(inputs, dict):
         return {name: function(value) for name, value in inputs.items()}
     return tuple(function(value) for value in inputs)
@@ -94,7 +96,9 @@ def rows_in(value: Any) -> int:
 
 
 def num_rows(inputs: Inputs) -> int:
-    return rows_in(inputs.value) if isinstance(inputs, Batch) else len(tensors_of(inputs)[0])
+    if isinstance(inputs, Batch):
+        return rows_in(inputs.value) if inputs.rows is None else inputs.rows
+    return len(tensors_of(inputs)[0])
 
 
 def is_divisible(inputs: Inputs) -> bool:
@@ -106,7 +110,7 @@ def is_divisible(inputs: Inputs) -> bool:
 def take(inputs: Inputs, rows: Tensor) -> Inputs:
     """The given rows of each tensor, copied; of a `Batch`, which must be divisible, also those of lists of text."""
     if isinstance(inputs, Batch):
-        return Batch(take_value(inputs.value, rows, num_rows(inputs)), inputs.step)
+        return Batch(take_value(inputs.value, rows, num_rows(inputs)), inputs.step, len(rows))
     return map_inputs(lambda value: value.index_select(0, rows.to(value.device)), inputs)
 
 

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from thalweg.data.batches import as_batch
-from thalweg.data.items import Reader, unchanged_generators
+from thalweg.data.generators import unchanged_generators
+from thalweg.data.items import Reader
 from thalweg.data.rows import (
     AnyRows,
     Batch,

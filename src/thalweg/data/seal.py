@@ -15,6 +15,7 @@ from torch import Tensor
 
 from thalweg.data import seal_log
 from thalweg.data.rows import AnyRows, BatchRows, DatasetRows, Rows, StreamRows, leaves, tensors_of
+from thalweg.data.stored import GuardedArrays
 from thalweg.errors import DataError
 
 
@@ -23,7 +24,7 @@ class Seal:
 
     `digest` names them: SHA-256 over their content. The order of the rows does not count, so that shuffling them
     starts no new count; their values, dtypes and shapes do. For a Dataset it covers the ids and targets, because
-    reading every item would take as long as an epoch; for a DataLoader or a stream the targets and the sample in memory.
+    reading every item would take as long as an epoch; for a DataLoader or a stream the targets and what is in memory.
 
     Args:
         rows: the test rows, as prepared.
@@ -68,6 +69,8 @@ def digest_of(rows: AnyRows) -> str:
     if isinstance(rows, Rows):
         names = list(rows.inputs) if isinstance(rows.inputs, dict) else []
         columns = [*tensors_of(rows.inputs), rows.target]
+    elif isinstance(rows, DatasetRows) and isinstance(rows.dataset, GuardedArrays):
+        names, columns = ["array"], [torch.from_numpy(rows.dataset.hashes.view(np.int64)), rows.target]
     elif isinstance(rows, DatasetRows):
         names, columns = ["dataset"], [rows.ids, rows.target]
     else:

@@ -148,8 +148,8 @@ def refuse_unsupported(data: Any) -> None:
     kind = type(data).__name__
     if isinstance(data, DataLoader):
         raise UsageError(
-            "A DataLoader is not supported here: the order and size of the batches belong to the plan "
-            "(Plan(batch_size=...)). Pass its Dataset: train=loader.dataset."
+            "A DataLoader is not supported here: validation and test may be DataLoaders where train is one. Pass its "
+            "Dataset, as in train=loader.dataset."
         )
     if isinstance(data, IterableDataset | Iterator):
         raise UsageError(f"A {kind} can only be iterated, so it cannot be split, shuffled or sealed. {FORMS}")

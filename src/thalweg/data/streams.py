@@ -12,7 +12,8 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from thalweg.data.batches import as_batch, collate_plain
 from thalweg.data.datasets import is_small
-from thalweg.data.items import Fed, collate, seed_generators, seed_item, unchanged_generators
+from thalweg.data.generators import seed_generators, seed_item, unchanged_generators
+from thalweg.data.items import Fed, collate
 from thalweg.data.rows import Collate, DatasetRows, Part, StepFunction, StreamRows, is_pair, leaves
 from thalweg.data.seeds import ORDER, mix
 from thalweg.data.targets import Target, to_target
@@ -148,12 +149,14 @@ class Stream(IterableDataset[Any]):
         if number + 1 != len(self.rows):
             raise DataError(
                 f"The {type(self.rows.dataset).__name__} gave {number + 1:,} items in epoch {self.epoch + 1} and "
-                f"{len(self.rows):,} in the first pass: batch {(number + 1) // self.batch_size} is another one. Make it "
-                "give the same number of items each time it is iterated."
+                f"{len(self.rows):,} in the first pass: batch {(number + 1) // self.batch_size} is another one. Make "
+                "it give the same number of items each time it is iterated."
             )
 
-    def batch(self, items: list[Any], last: int) -> Any:
-        return collate(items, self.rows.sample.collate, torch.arange(last + 1 - len(items), last + 1))
+    def batch(self, items: list[Any], last: int) -> tuple[int, Any]:
+        """The number of items, and what they became."""
+        numbers = torch.arange(last + 1 - len(items), last + 1)
+        return len(items), collate(items, self.rows.sample.collate, numbers)
 
 
 class Guarded(IterableDataset[Any]):
@@ -189,4 +192,5 @@ def read_stream(
             return
         if isinstance(value, Failure):
             raise DataError(value.message)
-        yield as_batch(value, task=rows.sample.task, step=rows.step, what="A batch of the stream")
+        count, batch = value
+        yield as_batch(batch, task=rows.sample.task, step=rows.step, what="A batch of the stream", rows=count)

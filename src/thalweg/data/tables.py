@@ -133,12 +133,13 @@ def split_target(frame: "pd.DataFrame", target: TargetName) -> "tuple[pd.DataFra
     if not frame.columns.map(str).is_unique:
         twice = sorted(set(frame.columns[frame.columns.map(str).duplicated()].map(str)))
         raise DataError(f"The table has several columns named {', '.join(map(repr, twice))}; rename them.")
-    names = [find_column(frame, name) for name in (target if isinstance(target, list | tuple) else [target])]
+    several = not isinstance(target, str | int)
+    names = [find_column(frame, name) for name in ([target] if isinstance(target, str | int) else target)]
     if not names or len(set(names)) < len(names):
         raise UsageError(f"target={target!r} must name one column or several different ones.")
     if frame.shape[1] == len(names):
         raise DataError(f"The table has only the target column {target!r}; there is nothing to predict it from.")
-    return frame.drop(columns=names), frame[names if isinstance(target, list | tuple) else names[0]]
+    return frame.drop(columns=names), frame[names if several else names[0]]
 
 
 def find_column(frame: "pd.DataFrame", name: str | int) -> Any:

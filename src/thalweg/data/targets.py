@@ -48,6 +48,8 @@ def frame_target(frame: "pd.DataFrame") -> Target:
     if frame.shape[1] == 1:
         return series_target(frame.iloc[:, 0])
     refuse_missing(frame.isna().any(axis=1).to_numpy())
+    if all(column.dtype.kind in "biuf" for _, column in frame.items()):  # pandas makes objects of booleans and numbers
+        return number_target(np.column_stack([series_target(column) for _, column in frame.items()]))
     return number_target(frame.to_numpy())
 
 

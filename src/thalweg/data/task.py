@@ -178,8 +178,8 @@ def class_column(target: "Target", loss_name: str, task: str | None) -> "Target"
         one_hot = "One-hot rows become labels by y.argmax(1). " if target.ndim == 2 else ""
         raise DataError(
             f"The loss {loss_name!r} takes one label per row, a target of shape [N]; received {list(target.shape)}. "
-            f"{one_hot}For several labels per row, 0 and 1 in [N, T], take loss='binary_cross_entropy'; for a class per "
-            "position of [N, L] take integers, loss='cross_entropy' and task='per_position'."
+            f"{one_hot}For several labels per row, 0 and 1 in [N, T], take loss='binary_cross_entropy'; for a class "
+            "per position of [N, L] take integers, loss='cross_entropy' and task='per_position'."
         )
     if not isinstance(target, torch.Tensor) or not target.is_floating_point():
         return target

@@ -35,8 +35,8 @@ def find_sample_weights(values: Any, num_rows: int) -> Tensor:
     if bool(wrong.any()):
         rows = wrong.nonzero()[:, 0]
         raise DataError(
-            f"sample_weights has {weights[wrong][0].item():g} in {list_rows(rows)} (counted from 0); a weight is a number "
-            "from 0. Rows that shall not count get 0."
+            f"sample_weights has {weights[wrong][0].item():g} in {list_rows(rows)} (counted from 0); a weight is a "
+            "number from 0. Rows that shall not count get 0."
         )
     if not bool((weights > 0).any()):
         raise DataError("All sample_weights are 0, so that no row counts. Give some row a weight above 0.")
@@ -65,7 +65,9 @@ def class_weight_values(class_weights: ClassWeights, task: Task, counts: Sequenc
     """
     if task.kind not in (*CLASSES, "multilabel"):
         own = "Pass loss=nn.CrossEntropyLoss(weight=...) instead." if task.kind == "per_position" else "Leave it out."
-        raise UsageError(f"class_weights are for tasks with one class or a label set per row; this one is {task.kind}. {own}")
+        raise UsageError(
+            f"class_weights are for tasks with one class or a label set per row; this one is {task.kind}. {own}"
+        )
     if isinstance(class_weights, str):
         if class_weights != "balanced":
             raise UsageError(

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from thalweg.data.items import Fed, Reader, finish, unchanged_generators
+from thalweg.data.generators import unchanged_generators
+from thalweg.data.items import Fed, Reader, finish
 from thalweg.data.rows import AnyRows, DatasetRows, StreamRows
 from thalweg.errors import DataError, TrainingError
 
@@ -92,7 +93,7 @@ class Workers:
             with deaths_named(), quiet(), interrupts_left_to_us():
                 iterator = iter(self.loader)
             for positions in batches:
-                with deaths_named(receiving=True), unchanged_generators():
+                with deaths_named(receiving=True):
                     value = next(iterator)
                 if isinstance(value, Failure):
                     raise DataError(value.message)
@@ -107,7 +108,7 @@ def same(value: Any) -> Any:
 
 @contextmanager
 def interrupts_left_to_us() -> Iterator[None]:
-    """Processes started within ignore Ctrl-C, which reaches all of a terminal's: the main one decides what comes of it."""
+    """Processes started within ignore Ctrl-C, which reaches all of a terminal's: the main one decides what to do."""
     if threading.current_thread() is not threading.main_thread():  # where Python sets no handlers
         yield
         return
@@ -185,11 +186,11 @@ def item_seconds(rows: DatasetRows) -> float:
     with unchanged_generators():
         reader.item(int(rows.ids[positions[0]]))
         started = time.perf_counter()
-        for count, position in enumerate(positions, start=1):
-            reader.item(int(rows.ids[position]))
-            if time.perf_counter() - started > TRIAL_SECONDS:
-                break
-    return (time.perf_counter() - started) / count
+        count = 0
+        while count < len(positions) and time.perf_counter() - started < TRIAL_SECONDS:
+            reader.item(int(rows.ids[positions[count]]))
+            count += 1
+        return (time.perf_counter() - started) / count
 
 
 def obstacle(rows: DatasetRows) -> str:

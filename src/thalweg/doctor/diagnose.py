@@ -23,7 +23,7 @@ ORDER: tuple[Cause, ...] = (
     ),
     *("exploding", "vanishing", "saturation", "lr_too_high", "lr_too_low", "non_finite", "dead_units"),
     *("optimizer_unsuitable", "batchnorm_small_batch", "dropout_excess", "class_imbalance", "too_few_epochs"),
-    *("overfitting", "underfitting"),
+    *("overfitting", "underfitting", "measures_disagree"),
 )
 FITTED = 0.5  # of the learnable loss
 LAST = ("label_corruption", "underfitting")  # what is suspected when nothing else explains a loss that does not fall

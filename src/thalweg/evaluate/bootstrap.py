@@ -45,8 +45,8 @@ def bootstrap(statistic: Statistic, *, num_rows: int, seed: int, replicates: int
         statistic: of the rows.
         num_rows: N.
         seed: of the draws; the same seed gives the same interval.
-        replicates: R; where R N (times the parts) exceeds 5e7, the interval is normal, with the infinitesimal jackknife's `sum u^2` as
-            variance (on the logit scale for a statistic from 0 to 1).
+        replicates: R; where R N (times the parts) exceeds 5e7, the interval is normal, with the infinitesimal
+            jackknife's `sum u^2` as variance (on the logit scale for a statistic from 0 to 1).
     """
     value, gradient = influence(statistic, num_rows)
     if replicates * num_rows * statistic.parts > BUDGET:

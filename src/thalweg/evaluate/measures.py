@@ -40,9 +40,10 @@ def measure(
             ignored; or the true values, shaped as the output.
         kind: `"binary"`, `"multiclass"`, `"multilabel"`, `"per_position"` or `"regression"`.
         scores: what a classifier's output holds; `"logits"` by default, as torch's losses take them.
-        threshold: binary, or one for all labels: the cut from `choose_threshold`, or a number in the unit of the scores;
-            None cuts at probability 1/2.
-        classes: names of the classes, in the order of their indices, of the labels or of the targets; numbers by default.
+        threshold: binary, or one for all labels: the cut from `choose_threshold`, or a number in the unit of the
+            scores; None cuts at probability 1/2.
+        classes: names of the classes in the order of their indices, of the labels or of the targets; numbers by
+            default.
         seed: of the bootstrap.
         replicates: of the bootstrap; more make the limits steadier, not narrower.
 

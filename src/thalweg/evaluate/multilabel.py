@@ -1,4 +1,4 @@
-"""The measures of tasks with several labels per row: rows are resampled whole, since their labels depend on each other."""
+"""The measures of several labels per row. Rows are resampled whole, since their labels depend on each other."""
 
 from torch import Tensor
 

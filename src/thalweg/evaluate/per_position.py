@@ -25,8 +25,8 @@ def measure_per_position(sums: Tensor, *, seed: int, replicates: int) -> Result:
     num_positions = int(total[COUNT])
     note = f"over {num_positions:,} positions; rows are resampled whole"
     if not num_positions:
-        measures = [undefined(name, "no position counts", 0) for name in ("accuracy", "perplexity", "log_loss")]
-        return Result("per_position", len(sums), tuple(measures))
+        nothing = [undefined(name, "no position counts", 0) for name in ("accuracy", "perplexity", "log_loss")]
+        return Result("per_position", len(sums), tuple(nothing))
     right = interval_of(kept[:, HITS], kept[:, COUNT], seed=seed, replicates=replicates, unit=True)
     loss = interval_of(kept[:, LOSS], kept[:, COUNT], seed=seed, replicates=replicates)
     low, high = (None if limit is None else exponential(limit) for limit in (loss.low, loss.high))

@@ -1,6 +1,7 @@
 """The measures of a regression, in the unit of the target."""
 
 import math
+from dataclasses import replace
 
 from torch import Tensor
 
@@ -18,7 +19,7 @@ from thalweg.parts.metrics.forms import pairs
 def measure_regression(
     output: Tensor, target: Tensor, *, seed: int, replicates: int, names: tuple[str, ...] = ()
 ) -> Result:
-    """r2, root mean squared and mean absolute error; with several targets the mean of each over them, and each alone."""
+    """r2, root mean squared and mean absolute error; of several targets their means, and each alone."""
     predicted, true = pairs(output, target)
     if not bool(predicted.isfinite().all() and true.isfinite().all()):
         raise DataError("An output or a target is infinite, so no error can be measured. Look for an overflow.")
@@ -36,8 +37,12 @@ def errors(predicted: Tensor, true: Tensor, *, seed: int, replicates: int) -> tu
     return (
         r2(predicted, true, seed=seed, replicates=replicates),
         rmse(predicted, true, seed=seed, replicates=replicates),
-        mean_measure("mae", (predicted - true).abs().mean(1)),
+        noted(mean_measure("mae", (predicted - true).abs().mean(1)), several_note(true)),
     )
+
+
+def noted(measure: Measure, note: str) -> Measure:
+    return replace(measure, note="; ".join(filter(None, (note, measure.note))))
 
 
 def target_row(name: str, predicted: Tensor, true: Tensor, *, seed: int, replicates: int) -> TargetRow:
@@ -45,7 +50,7 @@ def target_row(name: str, predicted: Tensor, true: Tensor, *, seed: int, replica
 
 
 def several_note(true: Tensor) -> str:
-    return f"mean over {true.shape[1]} targets" if true.shape[1] > 1 else ""
+    return f"mean over {true.shape[1]} targets, each in its own unit" if true.shape[1] > 1 else ""
 
 
 def r2(predicted: Tensor, true: Tensor, *, seed: int, replicates: int) -> Measure:

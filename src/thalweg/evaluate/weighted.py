@@ -28,13 +28,15 @@ def mean_by_weight(functions: Sequence[Callable[[Tensor], Tensor]]) -> Callable[
 
 
 def f1_by_weight(found: Tensor, true: Tensor, *, micro: bool) -> Callable[[Tensor], Tensor]:
-    """F1 of label sets `[N, T]` as a function of row weights: of all entries, or the mean over labels that rows have."""
+    """F1 of label sets `[N, T]` as a function of row weights: of all entries, or the mean over the labels of rows."""
     hits, sizes, support = (v.double() for v in (found & true, found.long() + true.long(), true))
     if micro:
         hits, sizes, support = (v.sum(1, keepdim=True) for v in (hits, sizes, support))
 
     def value(weights: Tensor) -> Tensor:
-        share = torch.where(weights @ support > 0, 2 * (weights @ hits) / (weights @ sizes).clamp_min(1e-300), torch.nan)
+        share = torch.where(
+            weights @ support > 0, 2 * (weights @ hits) / (weights @ sizes).clamp_min(1e-300), torch.nan
+        )
         return share.nanmean(1)
 
     return value

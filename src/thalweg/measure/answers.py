@@ -8,7 +8,6 @@ error; what it refuses is left out.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -68,7 +67,8 @@ def sheet_of(
     rows = min(len(output), MAX_ROWS, MAX_NUMBERS // max(1, output[0].numel()))
     if rows < 2:
         return None
-    return Sheet(loss, output[:rows].detach(), target[:rows], head, num_classes, None if weight is None else weight[:rows])
+    weight = None if weight is None else weight[:rows]
+    return Sheet(loss, output[:rows].detach(), target[:rows], head, num_classes, weight)
 
 
 def right_answer(sheet: Sheet) -> Tensor | None:

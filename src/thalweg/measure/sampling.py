@@ -56,4 +56,6 @@ class SampleSchedule:
         self._affordable = step + UNKNOWN  # until the plain steps between two watched ones were timed
         if self.plain < inf:
             spent = max(0.0, self.watched - self.count * self.plain)
-            self._affordable = max(step + 1, ceil(spent * (1 + 1 / self.count) / (self.share * self.plain)))
+            # A plain step always lies between two watched ones. Otherwise a single one that the machine held up makes
+            # watching look free, every step is watched from there on, and no plain one is left to correct that.
+            self._affordable = max(step + 2, ceil(spent * (1 + 1 / self.count) / (self.share * self.plain)))

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from thalweg.data.feeder import Feeder
-from thalweg.data.rows import AnyRows, BatchRows, Inputs, call, is_divisible, take, tensors_of
+from thalweg.data.rows import AnyRows, BatchRows, call, is_divisible, take, tensors_of
 from thalweg.data.sample import at_hand, in_memory, read
 from thalweg.data.seeds import PROBE, mix
 from thalweg.errors import TrainingError
@@ -72,6 +72,14 @@ def divide(rows: AnyRows, *, batch_size: int, steps: int, seed: int) -> tuple[An
     return read(rows, order[held : held + pool]), read(rows, order[:held])
 
 
+def rows_at_once(target: Tensor) -> int:
+    """How many rows to score at once: all, unless their outputs, one per class of each position, would be too large."""
+    if target.is_floating_point() or target.dim() < 2:
+        return len(target)
+    numbers = target[0].numel() * (int(target.max()) + 1)
+    return max(1, min(len(target), HELD_BYTES // 4 // max(numbers, 1)))
+
+
 def divide_batches(rows: BatchRows, draw: torch.Generator) -> tuple[BatchRows, BatchRows]:
     """Whole batches: a fifth of them to score on, the others to train on."""
     order = torch.randperm(len(rows.sample), generator=draw).tolist()
@@ -81,7 +89,8 @@ def divide_batches(rows: BatchRows, draw: torch.Generator) -> tuple[BatchRows, B
             "one. Give smaller batches, or the rate: Plan(optimizer=tw.optimizers.AdamW(lr=0.001), probes=False)."
         )
     held = max(len(order) // 5, 1)
-    return in_memory(rows, [rows.sample[i] for i in order[held:]]), in_memory(rows, [rows.sample[i] for i in order[:held]])
+    scored, trained = ([rows.sample[i] for i in some] for some in (order[:held], order[held:]))
+    return in_memory(rows, trained), in_memory(rows, scored)
 
 
 class Course:
@@ -189,9 +198,7 @@ class Course:
             return torch.stack([v.reshape(()) for v in values]).double().cpu()
 
 
-def constant_answer(
-    loss: LossFunction, output: Tensor, targets: Tensor, weight: Tensor | None = None
-) -> Tensor | None:
+def constant_answer(loss: LossFunction, output: Tensor, targets: Tensor, weight: Tensor | None = None) -> Tensor | None:
     """The answer `[1, ...]`, within the head's range, that has the lowest loss when it is given to all rows."""
     rows = max(1, min(len(targets), ANSWER_NUMBERS // max(output[0].numel(), 1)))
     dim = class_dim(output, targets[: len(output)])

@@ -17,7 +17,7 @@ from thalweg.data.rows import AnyRows, Inputs, is_divisible
 from thalweg.data.seeds import PROBE, mix
 from thalweg.errors import TrainingError
 from thalweg.parts.optimizers import SGD, Adagrad, Optimizer
-from thalweg.probes.course import BLOCKS, SCORED_AT, Course, Lane, divide, scored_form
+from thalweg.probes.course import BLOCKS, SCORED_AT, Course, Lane, divide, rows_at_once, scored_form
 from thalweg.probes.student import Difference, paired
 from thalweg.readings import Reading
 from thalweg.train.clipping import Clipping
@@ -124,7 +124,7 @@ def race(
         def feed(number: int) -> Feeder:
             return Feeder(pool, batch_size=min(batch_size, len(pool)), seed=mix(PROBE, seed, number), **fed)  # type: ignore[arg-type]
 
-        scored = Feeder(held, batch_size=len(held), seed=0, shuffle=False, **fed)  # type: ignore[arg-type]
+        scored = Feeder(held, batch_size=rows_at_once(held.target), seed=0, shuffle=False, **fed)  # type: ignore[arg-type]
         if not is_divisible(next(scored.epoch(0))[0]):
             scored = Feeder(held, batch_size=max(len(held) // BLOCKS, 1), seed=0, shuffle=False, **fed)  # type: ignore[arg-type]
         grid = Grid(Course(clone(network).to(device), own_loss, make_step, feed, scored), optimizer, seconds)

@@ -39,8 +39,8 @@ def card(finding: Finding, *, width: int) -> list[Text]:
 def as_options(changes: Mapping[str, object]) -> str:
     """Changes of a plan for the command line.
 
-    >>> as_options({"clip_norm": 1.0, "schedule": {"name": "Constant"}})
-    '--set clip_norm=1.0  --set schedule=\'{"name": "Constant"}\''
+    >>> print(as_options({"clip_norm": 1.0, "schedule": {"name": "Constant"}}))
+    --set clip_norm=1.0  --set schedule='{"name": "Constant"}'
     """
     return "  ".join(f"--set {setting(name, value)}" for name, value in changes.items())
 

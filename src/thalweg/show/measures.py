@@ -7,9 +7,11 @@ from rich.text import Text
 
 from thalweg.evaluate.result import Measure, Result, Threshold
 from thalweg.show.lines import hang, styled
-from thalweg.show.text import measure, number, plural, title
+from thalweg.show.text import clean, measure, number, plural, shorten, title
 
 INDENT = 10
+NAME = 24  # characters of a label's or target's name
+TABLE_ROWS = 20  # of labels or targets
 
 
 def result_lines(result: Result, seal: dict[str, Any], *, width: int) -> list[Text]:
@@ -21,10 +23,45 @@ def result_lines(result: Result, seal: dict[str, Any], *, width: int) -> list[Te
     lines = [Text(), *labeled("test", styled((header.rstrip(), "dim")), width=width)]
     for each in result.measures:
         lines += measure_lines(each, names=names, values=values, wide=wide, width=width)
+    for heading, table in (("labels", label_table(result)), ("targets", target_table(result))):
+        lines += table_lines(heading, table, width=width)
     if result.threshold:
-        lines += labeled("cut", styled(threshold_text(result.threshold, result.classes)), width=width)
+        lines += labeled("cut", styled(threshold_text(result.threshold, result.classes, result.kind)), width=width)
     if seal:
         lines += labeled("seal", styled(seal_text(seal)), width=width)
+    return lines
+
+
+def label_table(result: Result) -> list[list[str]]:
+    """Each label of a multi-label task, after a header."""
+    if result.kind != "multilabel":
+        return []
+    rows = [
+        [row.name, number(row.support), *(number(m.value, 3) for m in (row.precision, row.recall, row.f1)),
+         number(row.auc.value if row.auc else None, 3)]
+        for row in result.per_class
+    ]  # fmt: skip
+    return [["", "rows", "precision", "recall", "F1", "AUC"], *rows]
+
+
+def target_table(result: Result) -> list[list[str]]:
+    """Each target of a regression with several, after a header."""
+    rows = [[row.name, *(number(m.value) for m in (row.r2, row.rmse, row.mae))] for row in result.per_target]
+    return [["", "R²", "RMSE", "MAE"], *rows] if rows else []
+
+
+def table_lines(heading: str, table: list[list[str]], *, width: int) -> list[Text]:
+    """A table in aligned columns, its first rows where it is long."""
+    if not table:
+        return []
+    shown = [[clean(shorten(cells[0], NAME)), *cells[1:]] for cells in table[: TABLE_ROWS + 1]]
+    widths = [max(len(cells[k]) for cells in shown) for k in range(len(shown[0]))]
+    lines: list[Text] = []
+    for k, cells in enumerate(shown):
+        text = "  ".join([cells[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(cells[1:], widths[1:], strict=True))])
+        lines += labeled("" if k else heading, styled((text, "dim") if k == 0 else text), width=width)
+    if len(table) > len(shown):
+        lines += labeled("", styled((f"and {len(table) - len(shown):,} more", "dim")), width=width)
     return lines
 
 
@@ -46,12 +83,14 @@ def interval(each: Measure) -> str:
     return f"{measure(each.name, each.low)} to {measure(each.name, each.high)}"
 
 
-def threshold_text(threshold: Threshold, classes: Sequence[str] = ()) -> str:
+def threshold_text(threshold: Threshold, classes: Sequence[str] = (), kind: str = "binary") -> str:
     """
     >>> threshold_text(Threshold(0.0, "logits", "validation", "f1", count=288), ("no", "yes"))
     'yes above probability 0.5000, chosen on 288 validation rows for F1'
     """
     positive = classes[1] if len(classes) == 2 and not classes[1].isdecimal() else "class 1"
+    if kind == "multilabel":
+        positive = "each label"
     where = {"validation": f"chosen on {plural(threshold.count, 'validation row')} for {title(threshold.objective)}"}
     source = where.get(threshold.chosen_on, threshold.chosen_on)
     note = f"; {threshold.note}" if threshold.note else ""

@@ -180,6 +180,7 @@ class Terminal:
     def _end(self, event: RunEnded) -> None:
         width = self.out.width
         facts = [] if event.status == "completed" else [event.status]
+        facts += ["stopped early"] if event.stopped_early else []
         facts += [f"best epoch {event.best_epoch}"] if event.best_epoch else []
         facts += [duration(event.seconds)]
         color = {"completed": "bold", "interrupted": "bold yellow"}.get(event.status, "bold red")

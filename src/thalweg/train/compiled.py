@@ -17,15 +17,15 @@ from torch.func import functional_call, grad_and_value
 from torch.nn.modules.conv import _ConvNd
 
 from thalweg.data.noise import global_rng_kept, seed_noise
-from thalweg.data.rows import Batch, Inputs, tensors_of
+from thalweg.data.rows import Batch, Inputs, call, tensors_of
 from thalweg.errors import ModelError
 from thalweg.measure.untouched import untouched
 from thalweg.parts.optimizers.optimizer import advance_
-from thalweg.train.clone import tensors
+from thalweg.train.clone import clone, tensors
 from thalweg.train.step import Group, Step, Window
 
 NUMBERS = count(1)
-ROUNDS = 6
+ROUNDS = 5
 WORTH = 1.1  # times as quick, to be compiled
 WORTH_SECONDS = 150.0  # of an eager training: compiling takes 15 to 80 s and saves a third to a half of the rest
 OPTIONS: dict[str, Any] = {"cpp_wrapper": True}  # without it Python calls each kernel: 3.0 instead of 3.6 times
@@ -42,10 +42,14 @@ class CompiledStep:
         window: the first batch, which decides the shape.
 
     Raises:
-        ModelError: where a parameter gets no gradient: a graph would move it by its momentum and decay.
+        ModelError: for a step that is not one graph: of several batches, in half precision, with a forward pass that
+            changes plain attributes; or where a parameter gets no gradient: a graph would move it by its momentum and
+            decay. Also at the first call, where the compiler fails.
     """
 
     def __init__(self, stepper: Step, window: Window) -> None:
+        if why := not_one_graph(stepper, window):
+            raise ModelError(f"The step cannot be one graph: {why}. Set compile='never' or 'auto'.")
         self.stepper, self.shape = stepper, shape_of(window)
         with untouched(stepper.network, training=True):
             _, gradients = stepper.loss_and_gradients(window, step=0)
@@ -68,8 +72,14 @@ class CompiledStep:
         for group in stepper.groups:
             if "step" in group.state:
                 advance_(group.state["step"])
-        with torch.no_grad():
-            loss: Tensor = self.whole(stepper, self.buffers, *window[0], torch.tensor(rate, dtype=torch.float64))
+        try:
+            with torch.no_grad():
+                loss: Tensor = self.whole(stepper, self.buffers, *window[0], torch.tensor(rate, dtype=torch.float64))
+        except torch._dynamo.exc.TorchDynamoException as error:  # at the first call
+            raise ModelError(
+                f"The step cannot be compiled ({in_short(error)}). Set compile='never' or 'auto'; the numbers are the "
+                "same but for rounding and the noise of dropout."
+            ) from error
         return loss
 
 
@@ -131,25 +141,29 @@ def own_code(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
 def choose_compiled(stepper: Step, window: Window, *, num_steps: int) -> tuple[CompiledStep | None, str]:
     """A compiled form of the step where the training is long enough to gain by it, and the reason.
 
-    Both forms are timed on the first batch; afterwards weights, buffers and optimizer state are as they were.
+    Both forms are timed on the first batch; afterwards weights, buffers and optimizer state are as they were. The
+    network is in training mode.
     """
-    if why := unsuited(stepper, window):
+    if why := unsuited(stepper):
         return None, why
     state = {**tensors(stepper.network), **{f"optimizer.{k}": v for k, v in stepper.state_dict().items()}}
     kept = {name: value.clone() for name, value in state.items()}
     try:
         with global_rng_kept():
-            eager = seconds_of(stepper, window)
+            if why := not_one_graph(stepper, window):
+                return None, why
+            eager = seconds_of(stepper, window, rounds=1)  # the first step is the slowest, and often enough to know
+            if eager * num_steps >= WORTH_SECONDS:
+                eager = seconds_of(stepper, window)
             if eager * num_steps < WORTH_SECONDS:
                 return None, f"the training takes about {eager * num_steps:.0f} s, compiling about 30"
             started = time.perf_counter()
             compiled = CompiledStep(stepper, window)
+            seconds_of(compiled, window, rounds=1)  # compiles
             quick = seconds_of(compiled, window)
             spent = time.perf_counter() - started
-    except (
-        Exception
-    ) as error:  # a compiler fails in many ways: none at hand, an operation it lacks, a disk without room
-        return None, f"the step cannot be compiled: {type(error).__name__}: {str(error).strip().splitlines()[0]}"
+    except Exception as error:  # a compiler fails in many ways: an operation it lacks, a disk without room
+        return None, f"the step cannot be compiled: {in_short(error)}"
     finally:
         with torch.no_grad():
             for name, value in state.items():
@@ -163,22 +177,56 @@ def choose_compiled(stepper: Step, window: Window, *, num_steps: int) -> tuple[C
     )
 
 
-def unsuited(stepper: Step, window: Window) -> str:
-    """Why a step is not compiled, known without trying; empty where nothing speaks against it."""
+def unsuited(stepper: Step) -> str:
+    """Why nothing would be gained by one graph, known without trying; empty where nothing speaks against it."""
     if stepper.device.type != "cpu":
         return "compiled steps are measured on CPUs only"
-    if not stepper.plain or len(window) > 1 or len(window[0]) > 2 or isinstance(window[0][0], Batch):
-        return "accumulation, autocast, weights of rows and steps of one's own are taken eagerly"
     if any(isinstance(m, _ConvNd | nn.RNNBase) for m in stepper.network.modules()):
         return "convolutions and recurrent layers gain nothing by it on a CPU"
     return ""
 
 
-def seconds_of(form: Step | CompiledStep, window: Window) -> float:
-    """The time of one step: the quickest of some, the first of which warms up (or compiles)."""
+def not_one_graph(stepper: Step, window: Window) -> str:
+    """Why the step cannot be one graph, known without compiling; empty where nothing speaks against it."""
+    if not stepper.plain or len(window) > 1 or len(window[0]) > 2 or isinstance(window[0][0], Batch):
+        return (
+            "accumulation, half precision, gradient checkpointing, weights of rows and steps of one's own are taken "
+            "eagerly"
+        )
+    if changed := changed_by_forward(stepper.network, window[0][0]):
+        return f"the network's forward pass changes {', '.join(changed[:3])}, which a graph would not"
+    return ""
+
+
+def changed_by_forward(network: nn.Module, inputs: Inputs) -> list[str]:
+    """Names of plain attributes that a forward pass changes, and of buffers that it puts others in the place of."""
+    trial = clone(network)
+    before = outside_of_graphs(trial)
+    with global_rng_kept(), torch.no_grad():
+        call(trial, inputs)
+    return [name for name, value in outside_of_graphs(trial).items() if before.get(name) != value]
+
+
+def outside_of_graphs(network: nn.Module) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, module in network.named_modules():
+        plain = {key: value for key, value in vars(module).items() if isinstance(value, bool | int | float | str)}
+        buffers = {key: id(value) for key, value in module._buffers.items()}
+        found |= {f"{name}.{key}".lstrip("."): value for key, value in (plain | buffers).items()}
+    return found
+
+
+def seconds_of(form: Step | CompiledStep, window: Window, *, rounds: int = ROUNDS) -> float:
+    """The time of one step: the quickest of some."""
     taken = []
-    for _ in range(ROUNDS):
-        started = time.process_time()  # the clock on the wall counts what other processes take
-        form(window, step=0, rate=0.0)
-        taken.append(time.process_time() - started)
-    return min(taken[1:])
+    for _ in range(rounds):
+        started = time.perf_counter()
+        float(form(window, step=0, rate=0.0))  # synchronizes
+        taken.append(time.perf_counter() - started)
+    return min(taken)
+
+
+def in_short(error: BaseException) -> str:
+    """The first paragraph of an error: compilers add pages."""
+    paragraph, _, _ = str(error).strip().partition("\n\n")
+    return f"{type(error).__name__}: {' '.join(paragraph.split())}"

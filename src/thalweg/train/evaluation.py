@@ -135,7 +135,7 @@ def half_width(values: Tensor | None, items: Tensor | None) -> float | None:
 
 
 class Gathered:
-    """Outputs of batches for metrics: added up where every metric has a state to add, kept whole where one needs all."""
+    """Outputs of batches for metrics: added up where every metric has a state to add, else kept whole."""
 
     def __init__(self, metrics: Sequence[Metric]) -> None:
         self.metrics = metrics

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from thalweg.data.feeder import Feeder
 from thalweg.data.noise import global_rng_kept
-from thalweg.data.rows import Rows, num_rows
+from thalweg.data.rows import BatchRows, Rows, num_rows
 from thalweg.errors import StoreError, TrainingError
 from thalweg.events import EpochEnded, Listener, Progress
 from thalweg.parts.metrics import Metric
@@ -137,6 +137,7 @@ class Training:
     def compile(self) -> tuple[str, str] | None:
         """Compiles the step where the plan says so or "auto" pays; the word and the reason where it chose."""
         wanted, train = self.job.plan.compile, self.job.train
+        self.job.network.train()  # a graph is of the mode that it was made in
         if wanted == "never":
             return None
         word, reason, compiled = "never", "the rows are read as they come, which takes longer than the steps", None
@@ -190,7 +191,7 @@ class Training:
         self.losses.clear()
         self.items.clear()
         self.checked = 0
-        self.stopped_early = self.out_of_patience
+        self.stopped_early = self.out_of_patience and step < self.num_steps
         rate = self.peak * self.schedule.factor(step - 1, self.num_steps)
         speed = self.num_rows / max(seconds, 1e-9)
         job.writer.add(
@@ -255,8 +256,9 @@ class Training:
     def set_state(self, state: Mapping[str, Tensor]) -> None:
         """Copies a saved state into the training's own tensors. Raises `StoreError` where it does not fit."""
         own = self._state()
-        if own.keys() != state.keys():
-            differing = sorted(own.keys() ^ state.keys())
+        shared = own.keys() & state.keys()
+        differing = sorted(own.keys() ^ state.keys()) + [k for k in shared if own[k].shape != state[k].shape]
+        if differing:
             raise StoreError(
                 f"The checkpoint does not fit this model and plan; entries that differ: {differing[:6]}. "
                 "Resume with the model and the plan that the run was started with."
@@ -328,7 +330,8 @@ class Training:
             self.items = items.tolist()
         if facts["best_step"]:
             self.best.restore()
-            self.stopped_early = self.step % self.steps_per_epoch == 0 and self.out_of_patience
+        ended = self.step % self.steps_per_epoch == 0 and self.step < self.num_steps
+        self.stopped_early = ended and self.out_of_patience
         self.job.writer.rewind(int(facts["readings"]))
 
 
@@ -340,8 +343,21 @@ def single_rows_named(feeder: Feeder) -> Iterator[None]:
     except ValueError as error:
         if "more than 1 value per channel" not in str(error):
             raise
-        left = len(feeder.rows) % feeder.batch_size
+        if isinstance(feeder.rows, BatchRows):
+            raise TrainingError(
+                "Batch norm cannot train on a batch of one row, and the DataLoader gave one. Give it drop_last=True "
+                "or another batch_size."
+            ) from error
+        cause = "batch_size is 1"
+        if feeder.batch_size > 1:
+            cause = f"{len(feeder.rows):,} training rows in batches of {feeder.batch_size} leave 1"
         raise TrainingError(
-            f"Batch norm cannot train on a batch of one row, and {len(feeder.rows):,} training rows in batches of "
-            f"{feeder.batch_size} leave {left}. Choose another batch_size, or 'auto'."
+            f"Batch norm cannot train on a batch of one row, and {cause}. Choose another batch_size, or 'auto'."
         ) from error
+
+
+def gives_single_rows(feeder: Feeder) -> bool:
+    """Whether an epoch has a batch of one row."""
+    if isinstance(feeder.rows, BatchRows):
+        return 1 in feeder.rows.sizes
+    return feeder.batch_size == 1 or len(feeder.rows) % feeder.batch_size == 1

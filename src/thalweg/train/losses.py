@@ -3,6 +3,7 @@
 import copy
 import inspect
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -205,11 +206,10 @@ class WeightedLoss(nn.Module):
     def __init__(self, plain: LossFunction) -> None:
         super().__init__()
         self.plain = plain
+        each: Any = copy.deepcopy(plain) if isinstance(plain, nn.Module) else partial(plain, reduction="none")
         if isinstance(plain, nn.Module):
-            self.each = copy.deepcopy(plain)
-            self.each.reduction = "none"
-        else:
-            self.each = lambda output, target: plain(output, target, reduction="none")
+            each.reduction = "none"
+        self.each: LossFunction = each
 
     def forward(self, output: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
         if weight is None:

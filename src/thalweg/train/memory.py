@@ -35,8 +35,12 @@ def advice(plan: Plan) -> str:
     """What to change, the mildest first: the same numbers in smaller pieces, then recomputation, then precision."""
     found = []
     if isinstance(plan.batch_size, int) and plan.batch_size > 1:
-        half = plan.batch_size // 2
-        found.append(f"batch_size={half} with accumulate={2 * plan.accumulate} makes the same updates in pieces")
+        parts = next((n for n in (2, 3, 5) if plan.batch_size % n == 0), 2)
+        same = "the same" if plan.batch_size % parts == 0 else "nearly the same"
+        found.append(
+            f"batch_size={plan.batch_size // parts} with accumulate={parts * plan.accumulate} makes {same} updates in "
+            "pieces"
+        )
     if not plan.gradient_checkpointing:
         found.append("gradient_checkpointing=True keeps fewer activations")
     if plan.precision == "float32":

@@ -76,5 +76,5 @@ def standing_in(buffers: list[tuple[nn.Module, str, Tensor]]) -> Iterator[None]:
     try:
         yield
     finally:
-        for (module, name, _), value in zip(buffers, kept, strict=True):
-            module._buffers[name] = value
+        for (module, name, _), own in zip(buffers, kept, strict=True):
+            module._buffers[name] = own

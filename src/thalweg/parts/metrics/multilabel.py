@@ -115,7 +115,12 @@ def metrics(kind: Kind) -> list[Metric]:
 
     def of(name: str, merge: Callable[[Tensor], float], why: Callable[[Tensor], str]) -> Metric:
         return Metric(
-            name, True, lambda output, target: merge(counts(output, target)), lambda _, target: why(target), counts, merge
+            name,
+            True,
+            lambda output, target: merge(counts(output, target)),
+            lambda _, target: why(target),
+            counts,
+            merge,
         )
 
     def no_rows(target: Tensor) -> str:

@@ -12,7 +12,8 @@ validation chooses the epoch that remembers best.
 - `duplicates.share`: rows of a part whose inputs are those of a training row. The test rows stay sealed: only hashes
   were compared, once, when the data were split. It is a proof.
 - `duplicates.informative`: the share whose values, were the columns independent, would not once be equal by chance
-  among all pairs of rows. From 1 % of a part on it is a warning: copies, of which new data would have fewer.
+  among all pairs of rows. From 1 % of a part and 5 rows on it is a warning: copies, of which new data would have fewer.
+  A row that is very frequent and has different targets stands for a missing measurement, and is not counted.
 - `duplicates.expected`: the share of training rows that equal another training row (Good and Turing). A table of a few
   categories has many equal rows, in new data as well; rows like these are a note, and a suspicion where there are more
   by three deviations and one point.
@@ -41,6 +42,7 @@ NAME = "duplicates across the split"
 NEEDS = ("duplicates.share",)
 
 SHARE = 0.01  # of a part: from here on the copies move its measures in the digits that people compare
+COPIES = 5  # at least: of a few rows measured coarsely a pair is soon equal (iris has one)
 DEVIATIONS, POINTS = 3.0, 0.01  # above the share expected by chance
 
 HARM = "Rows that were trained on are recognized, not predicted: measures on them are too good."
@@ -53,12 +55,12 @@ def judge(readings: Readings) -> list[Finding]:
         return []
     copies = {r.place: value(readings, "informative", r.place) for r in found}
     beyond = [r for r in found if in_excess(r, value(readings, "expected", r.place))]
-    warned = max(copies.values()) >= SHARE
+    warned = any(copies[r.place] >= SHARE and copies[r.place] * (r.count or 0) >= COPIES for r in found)
     worst = max(found, key=lambda r: (copies[r.place], r.value))
     return [
         Finding(
             code=CODE,
-            title=f"{rows(worst)} are copies of training rows",
+            title=f"{rows(worst)} {'are copies of training rows' if warned else 'have the inputs of a training row'}",
             severity="warning" if warned or beyond else "note",
             standing="suspicion" if beyond and not warned else "proven",
             cause="split_leak",
@@ -91,7 +93,9 @@ def percent(share: float) -> str:
 
 def in_excess(found: Reading, expected: float) -> bool:
     """Whether a part has more rows of the training rows than chance, as the training rows themselves show it, gives."""
-    deviation = math.sqrt(max(expected * (1 - expected), 0.0) / max(found.count or 1, 1))
+    count = max(found.count or 1, 1)
+    expected = max(expected, 1 / count)  # of a few rows no share is known to be nothing
+    deviation = math.sqrt(max(expected * (1 - expected), 0.0) / count)
     return found.value > expected + max(DEVIATIONS * deviation, POINTS)
 
 

@@ -53,7 +53,7 @@ class Notebook:
             self._draw()
 
     def _draw(self) -> None:
-        started = time.monotonic()
+        started = time.thread_time()
         bundle = {"text/html": picture(self.told), "text/plain": in_words(self.told)}
         if self._handle is None:
             from IPython.display import DisplayHandle
@@ -62,5 +62,4 @@ class Notebook:
             self._handle.display(bundle, raw=True)
         else:
             self._handle.update(bundle, raw=True)
-        ended = time.monotonic()
-        self._next = ended + max(SECONDS, (ended - started) / SHARE)
+        self._next = time.monotonic() + max(SECONDS, (time.thread_time() - started) / SHARE)

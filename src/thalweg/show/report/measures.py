@@ -1,16 +1,20 @@
 """The measures on the sealed test rows: the table with intervals, the curves, the confusion, and the classes."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
-from thalweg.evaluate.result import Measure, Result
+from thalweg.evaluate.result import Curve, Measure, Result
 from thalweg.show.charts import Interval, Series, confusion_matrix, interval_plot, xy_chart
 from thalweg.show.measures import interval, seal_text, threshold_text
 from thalweg.show.report.html import Child, Html, card, element, section, table
 from thalweg.show.report.story import Story
 from thalweg.show.text import measure, number, plural, title
 
-SHARES = ("accuracy", "balanced_accuracy", "precision", "recall", "specificity", "f1", "auc", "average_precision", "r2")
+SHARES = (
+    *("accuracy", "balanced_accuracy", "precision", "recall", "specificity", "f1", "auc", "average_precision", "r2"),
+    *("micro_f1", "macro_f1", "subset_accuracy", "label_accuracy", "macro_average_precision", "macro_auc"),
+)
 SEVERAL = 12  # curves of classes in one chart
 CURVES = {  # heading, and whether the diagonal says something
     "roc": ("ROC", True),
@@ -32,8 +36,13 @@ def measures_section(story: Story) -> Html:
 
 def result_cards(result: Result, seal: dict[str, Any], fit: Html | None = None) -> Html:
     """The measures, what they are made of, and their curves; `fit` stands beside the confusion."""
-    curves = [curve_card(name, result) for name in dict.fromkeys(c.name for c in result.curves)]
-    cards = [measure_card(result, seal), fit, confusion_card(result), *curves, class_card(result)]
+    named = [[c for c in result.curves if c.name == name] for name in dict.fromkeys(c.name for c in result.curves)]
+    # Targets have units of their own, and hence each a square of its own.
+    squares = [
+        part for curves in named for part in ([[c] for c in curves] if curves[0].name == "predicted" else [curves])
+    ]
+    curves = [curve_card(square) for square in squares]
+    cards = [measure_card(result, seal), fit, confusion_card(result), *curves, class_card(result), target_card(result)]
     return element("div", *(c for c in cards if c), cls="grid")
 
 
@@ -51,7 +60,8 @@ def measure_card(result: Result, seal: dict[str, Any]) -> Html:
     rows = [measure_row(m) for m in result.measures]
     notes: list[Child] = []
     if result.threshold:
-        notes.append(element("p", f"Threshold: {threshold_text(result.threshold, result.classes)}.", cls="dim"))
+        told = threshold_text(result.threshold, result.classes, result.kind)
+        notes.append(element("p", f"Threshold: {told}.", cls="dim"))
     if seal:
         notes.append(element("p", f"Test set {seal_text(seal)}.", cls="dim"))
     whole = table(["measure", "value", "95 % interval", "method"], rows)
@@ -98,11 +108,9 @@ def intervals(result: Result) -> Html | None:
     return element("div", Html(chart))
 
 
-def curve_card(name: str, result: Result) -> Html | None:
-    """All curves of one name in one square: a class each, or a target each."""
-    curves = [c for c in result.curves if c.name == name]
-    if not curves:
-        return None
+def curve_card(curves: Sequence[Curve]) -> Html:
+    """Curves of one name in one square: a class or a label each, or one target."""
+    name = curves[0].name
     heading, diagonal = CURVES.get(name, (name.replace("_", " "), False))
     points = name in ("predicted", "reliability")
     series = [
@@ -110,6 +118,7 @@ def curve_card(name: str, result: Result) -> Html | None:
         for c in curves[:SEVERAL]
     ]
     unit = None if name == "predicted" else (0.0, 1.0)
+    heading += f": {curves[0].label}" if name == "predicted" and curves[0].label else ""
     chart = xy_chart(
         series, title=heading, x_label=curves[0].x_label, y_label=curves[0].y_label, x_range=unit, y_range=unit,
         diagonal=diagonal,
@@ -130,6 +139,8 @@ def class_card(result: Result) -> Html | None:
     if not result.per_class:
         return None
     header = ["class", "rows", "precision", "recall", "95 % interval of recall", "F1"]
+    if result.kind == "multilabel":
+        return label_card(result)
     rows: list[list[Child]] = [
         [
             row.name,
@@ -142,3 +153,36 @@ def class_card(result: Result) -> Html | None:
         for row in result.per_class
     ]
     return card("Classes", table(header, rows), note="each against the rest", cls="wide")
+
+
+def label_card(result: Result) -> Html:
+    """The measures of each label with their intervals; what is undefined says why on hovering."""
+    header = ["label", "rows", "precision", "recall", "F1", "average precision", "AUC"]
+    rows: list[list[Child]] = [
+        [
+            row.name,
+            number(row.support),
+            *(cell(m) for m in (row.precision, row.recall, row.f1, row.average_precision, row.auc)),
+        ]
+        for row in result.per_class
+    ]
+    return card("Labels", table(header, rows), note="with 95 % intervals", cls="wide")
+
+
+def target_card(result: Result) -> Html | None:
+    """The measures of each target of a regression with several."""
+    if not result.per_target:
+        return None
+    rows: list[list[Child]] = [[row.name, cell(row.r2), cell(row.rmse), cell(row.mae)] for row in result.per_target]
+    note = "in the unit of each target, with 95 % intervals"
+    return card("Targets", table(["target", "R²", "RMSE", "MAE"], rows), note=note, cls="wide")
+
+
+def cell(each: Measure | None) -> Child:
+    """A measure in a cell of a table: the value, and its interval below."""
+    if each is None:
+        return None
+    note = {"title": each.note} if each.note else {}
+    value = element("b", number(each.value, 3), cls="" if each.value == each.value else "bad", attributes=note)
+    limits = "" if each.low is None or each.high is None else f"{number(each.low, 3)} to {number(each.high, 3)}"
+    return element("span", value, element("small", limits, cls="dim block nowrap") if limits else None)
