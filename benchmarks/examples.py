@@ -204,7 +204,7 @@ def audio(seeds: int) -> None:
 
 def spectra_of(example: Any) -> Iterator[torch.Tensor]:
     """The network's own log-mel spectra `[bands, frames]` of each recording."""
-    recordings, listener = example.Recordings(np.arange(len(example.sounds["label"]))), example.Listener()
+    recordings, listener = example.Recordings(np.arange(len(example.sounds["label"]))), example.Listener().eval()
     for recording, _ in recordings:
         yield listener.log_mel(recording[None])[0]
 

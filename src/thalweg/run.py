@@ -150,8 +150,8 @@ class Run:
         return predict(self, x, threshold)
 
     def predict_probabilities(self, x: Any) -> "Tensor":
-        """Probabilities for raw inputs: `[N, classes]` in the order of `run.classes`; `[N, T]` of labels, which need not
-        sum to 1; `[N, ..., classes]` per position.
+        """Probabilities for raw inputs: `[N, classes]` in the order of `run.classes`; `[N, T]` of labels, whose sum
+        need not be 1; `[N, ..., classes]` per position.
         """
         from thalweg.saved import probabilities
 

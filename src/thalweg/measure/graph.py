@@ -131,7 +131,7 @@ def explained(network: nn.Module, watcher: Watcher, error: Exception, own_step: 
     if not watcher.stack and own_step:
         return ModelError(
             f"step(model, batch) raised {type(error).__name__}: {error}. It gets {type(network).__name__} and a batch "
-            "exactly as the data give it: (inputs, target) for tensors and pairs, else what collate or the loader makes."
+            "as the data give it: (inputs, target) for tensors and pairs, else what collate or the loader makes."
         )
     if not watcher.stack:
         return ModelError(f"{type(network).__name__} cannot be called with these inputs. {reason}")

@@ -181,8 +181,8 @@ def before_head(output: Tensor, head: Head) -> Tensor | None:
 def affine_error(network: nn.Module, inputs: Inputs, head: Head) -> Reading | None:
     """How far the whole network is from an affine map up to its head: f((u + v)/2) against (f(u) + f(v))/2.
 
-    None where it cannot be told: indices as inputs, a step of the user's own, a head that cannot be undone, outputs that do not depend on the
-    inputs or leave the range of numbers. `count` is the number of weight layers.
+    None where it cannot be told: indices as inputs, a step of the user's own, a head that cannot be undone, outputs
+    that do not depend on the inputs or leave the range of numbers. `count` is the number of weight layers.
     """
     if isinstance(inputs, Batch) or not all(value.is_floating_point() for value in tensors_of(inputs)):
         return None

@@ -102,6 +102,7 @@ class Course:
         make_step: `(network, seed) -> Step`, as in the training.
         feeders: `seed -> Feeder` of the pool.
         held: feeder of the rows to score on; all in one batch, where rows can be taken out of a batch.
+        accumulate: batches per step, as in the training.
     """
 
     def __init__(
@@ -111,7 +112,10 @@ class Course:
         make_step: MakeStep,
         feeders: Callable[[int], Feeder],
         held: Feeder,
+        *,
+        accumulate: int = 1,
     ) -> None:
+        self.accumulate = accumulate
         self.network, self.loss, self.make_step, self.feeders = network, loss, make_step, feeders
         batches = list(pieces(held))
         self.inputs, self.target, *self.weight = batches[0]
@@ -134,6 +138,12 @@ class Course:
         size = min(feeder.batch_size, len(feeder.rows))
         return (batch for epoch in count() for batch in pieces(feeder, epoch) if len(batch[1]) == size)
 
+    def windows(self, seed: int) -> Iterator[list[tuple[Any, ...]]]:
+        """The batches of each step, without end."""
+        batches = self.batches(seed)
+        while True:
+            yield list(islice(batches, self.accumulate))
+
     def run(self, rate: float, *, steps: int, seed: int = 0) -> Lane:
         """Trains a clone at one constant rate; stops early where it diverges."""
         network = clone(self.network).train()
@@ -142,8 +152,8 @@ class Course:
         limit = float(self.start.mean()) + (DIVERGED - 1) * abs(float(self.start.mean()))
         look = max(3, steps // 6)
         recent, scores, seconds, started = [], [], 0.0, time.monotonic()
-        for step, batch in enumerate(islice(self.batches(seed), steps), start=1):
-            recent.append(train([batch], step=step - 1, rate=rate))
+        for step, window in enumerate(islice(self.windows(seed), steps), start=1):
+            recent.append(train(window, step=step - 1, rate=rate))
             if step % look == 0 or step in marks:
                 seen = torch.stack(recent).mean().item()  # synchronizes
                 recent.clear()

@@ -75,6 +75,7 @@ def race(
     rows: AnyRows,
     *,
     batch_size: int,
+    accumulate: int = 1,
     clipping: Clipping = Clipping(),  # noqa: B008
     decay_all: bool = False,
     seed: int = 0,
@@ -90,7 +91,8 @@ def race(
         loss: `(output, target) -> scalar`.
         optimizer: hyper-parameters; where its `lr` is a number, that rate takes part.
         rows: training rows; up to a fifth is held out to score on, the lanes train on the others.
-        batch_size: rows per step, as in the training.
+        batch_size: rows per batch, as in the training.
+        accumulate: batches per step, as in the training.
         clipping: as in the training.
         decay_all: as in the training.
         seed: decides what is held out, the orders of rows and the noise.
@@ -113,7 +115,7 @@ def race(
     """
     started = time.monotonic()
     with global_rng_kept():
-        pool, held = divide(rows, batch_size=batch_size, steps=STEPS[1], seed=seed)
+        pool, held = divide(rows, batch_size=batch_size * accumulate, steps=STEPS[1], seed=seed)
         fed = {"device": device, "transform": transform, "target_transform": target_transform}
         own_loss = clone(loss) if isinstance(loss, nn.Module) else loss
 
@@ -127,7 +129,9 @@ def race(
         scored = Feeder(held, batch_size=rows_at_once(held.target), seed=0, shuffle=False, **fed)  # type: ignore[arg-type]
         if not is_divisible(next(scored.epoch(0))[0]):
             scored = Feeder(held, batch_size=max(len(held) // BLOCKS, 1), seed=0, shuffle=False, **fed)  # type: ignore[arg-type]
-        grid = Grid(Course(clone(network).to(device), own_loss, make_step, feed, scored), optimizer, seconds)
+        start = clone(network).to(device)
+        course = Course(start, own_loss, make_step, feed, scored, accumulate=accumulate)
+        grid = Grid(course, optimizer, seconds)
         grid.search()
         learnable = grid.learnable()
     return grid.conclude(learnable, time.monotonic() - started)

@@ -213,8 +213,8 @@ def in_order(rows: AnyRows, batch_size: int) -> Iterator[Inputs]:
         first = first or shapes
         if shapes != first:
             raise DataError(
-                f"The inputs' shapes differ from batch to batch (rows of {first}, then of {shapes}), so that there are no "
-                "columns to standardize. Leave preprocessing at 'none' and prepare the items in the Dataset."
+                f"The inputs' shapes differ from batch to batch (rows of {first}, then of {shapes}), and no columns "
+                "can be standardized. Leave preprocessing at 'none' and prepare the items in the Dataset."
             )
         yield inputs
 
