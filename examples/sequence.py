@@ -67,4 +67,4 @@ experiment = tw.Experiment(
     class_weights="balanced",
     metrics=["balanced_accuracy", "accuracy"],
 )
-plan = tw.Plan(epochs=30, selection="balanced_accuracy")  # the loss on the validation rows counts each row alike
+plan = tw.Plan(epochs=30, selection="balanced_accuracy")  # what is wanted, also where the loss rises

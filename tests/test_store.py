@@ -234,7 +234,7 @@ def read_only(folder: Path, *parents: Path) -> Iterator[None]:
 
 def tmp_parents(folder: Path) -> list[Path]:
     """The folders that pytest made above it."""
-    return [path for path in folder.parents if path.name.startswith("pytest-")]
+    return [path for path in folder.parents if path.name.startswith(("pytest-", "popen-"))]
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid"), reason="rights as POSIX has them")
