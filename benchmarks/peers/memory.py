@@ -1,15 +1,16 @@
 """Peak memory of a training of 25 million parameters with Adam, each trainer in a process of its own.
 
-    python benchmarks/peers/memory.py [--only thalweg]
+    python benchmarks/peers/memory.py [--rounds 3] [--only thalweg]
 
 The largest resident size of the process; "start" is what was resident once the trainer was imported and the model and
-the rows were made. 2 epochs of 10 steps of 64 rows; one thread. thalweg never trains the user's module in place: given
+the rows were made; medians of processes, which differ by some 5 %. 2 epochs of 10 steps of 64 rows; one thread. thalweg never trains the user's module in place: given
 a module, it keeps a copy (101 MB here); given a function that builds one, it needs none, as in the second row.
 """
 
 import argparse
 import json
 import resource
+import statistics
 import subprocess
 import sys
 from pathlib import Path
@@ -60,6 +61,7 @@ def measure(trainer: str, index: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", nargs="*", default=[])
     parser.add_argument("--form", nargs=2, metavar=("TRAINER", "INDEX"), help="measure one form in this process")
     options = parser.parse_args()
@@ -73,7 +75,12 @@ def main() -> None:
             count = len(forms_in_memory(trainer))
         for index in range(count):
             command = [sys.executable, __file__, "--form", trainer, str(index)]
-            name, before, peak = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
+            measured = [
+                json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
+                for _ in range(options.rounds)
+            ]
+            name = measured[0][0]
+            before, peak = (statistics.median(values[k] for values in measured) for k in (1, 2))
             loop = peak if name == TUTORIAL else loop
             print(f"| {name} | {before:.0f} | {peak:.0f} | {peak / loop:.2f}x |", flush=True)
 
