@@ -3,8 +3,9 @@
     python benchmarks/peers/memory.py [--rounds 3] [--only thalweg]
 
 The largest resident size of the process; "start" is what was resident once the trainer was imported and the model and
-the rows were made; medians of processes, which differ by some 5 %. 2 epochs of 10 steps of 64 rows; one thread. thalweg never trains the user's module in place: given
-a module, it keeps a copy (101 MB here); given a function that builds one, it needs none, as in the second row.
+the rows were made; medians of processes, which differ by some 5 %. 2 epochs of 10 steps of 64 rows; one thread.
+thalweg never trains the user's module in place: given a module, it keeps a copy (101 MB here); given a function that
+builds one, it needs none, as in the second row.
 """
 
 import argparse

@@ -16,9 +16,10 @@ from thalweg.measure.graph import explain_forward_error
 from thalweg.parts.metrics.forms import IGNORED, positions
 from thalweg.train.clone import clone
 from thalweg.train.evaluation import evaluating
+from thalweg.train.kept import KeptModule
 from thalweg.train.losses import LossFunction, require_scalar
 
-ModelSource = nn.Module | Callable[..., nn.Module]
+ModelSource = nn.Module | KeptModule | Callable[..., nn.Module]
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,8 @@ def build_network(model: ModelSource, spec: Spec, *, seed: int, device: torch.de
     Raises:
         UsageError: for something that is neither a module nor a function that returns one.
     """
+    if isinstance(model, KeptModule):
+        return model.copy().to(device)
     if isinstance(model, nn.Module):
         return clone(model).to(device)
     if not callable(model):

@@ -31,7 +31,7 @@ from thalweg.saved import measure_model, scores_of
 from thalweg.session import Session, run_check
 from thalweg.setup import Setup, choose_device, set_up, task_of_step
 from thalweg.store import FILE, Store
-from thalweg.train.clone import clone
+from thalweg.train.kept import keep
 from thalweg.train.losses import LossFunction, resolve_loss, step_loss, weighted_loss
 
 
@@ -136,7 +136,7 @@ class Experiment:
             self.loss = weighted_loss(self.loss, self.loss_name, self.data.label_weights)
         self.metrics = SHOWN[self.task.kind] if metrics is None else tuple(metrics)
         # A module is copied now, so that what happens to the user's own afterwards changes no run.
-        self.model: ModelSource = clone(model) if isinstance(model, nn.Module) else model
+        self.model: ModelSource = keep(model) if isinstance(model, nn.Module) else model
         self.source: dict[str, str] = {}  # file, name and hash, where the command line loaded the experiment
 
     def check(self, plan: Plan | None = None) -> Check:

@@ -38,6 +38,7 @@ from thalweg.plan import Plan
 from thalweg.recipe import Decision, resolve
 from thalweg.train.clone import clone
 from thalweg.train.evaluation import evaluating
+from thalweg.train.kept import KeptModule
 from thalweg.train.layout import channels_last, choose_layout, has_images, use_layout
 from thalweg.train.loop import gives_single_rows, single_rows_named
 from thalweg.train.losses import LossFunction
@@ -134,7 +135,7 @@ def set_up(
     setup = Setup(network, preprocessing, scaling, measures, device, plan, loaded + decisions)
     inputs, target = next(iter(setup.held_out(first, 2).epoch(0)))
     # A module's lazy layers start alike in every run, as its other weights do; a builder's vary with the plan's seed.
-    lazy_seed = seed if isinstance(model, nn.Module) else int(own_seed)
+    lazy_seed = seed if isinstance(model, nn.Module | KeptModule) else int(own_seed)
     output = try_forward(network, Rows(inputs, target, first.ids, "train"), seed=lazy_seed)
     try_loss(loss, loss_name, output, target, prepared.task)
     if isinstance(output, Tensor) and output.dim() > 2:
