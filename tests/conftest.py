@@ -1,6 +1,7 @@
 """What many tests share: real data that scikit-learn ships, and a folder for runs."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ from sklearn import datasets
 from torch import Tensor
 
 torch.set_num_threads(1)
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell starts what runs in its background so
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 settings.register_profile("ci", derandomize=True)  # the same examples each time; `make test` by hand draws new ones
 if os.environ.get("CI"):
     settings.load_profile("ci")

@@ -294,7 +294,7 @@ def test_step_and_loss_exclude_each_other(digits: Digits, runs: Path) -> None:
 
 
 def test_a_step_that_fails_is_named(digits: Digits, runs: Path) -> None:
-    with pytest.raises(ModelError, match=r"step\(model, batch\) raised KeyError: 'labels'.*exactly as the data give"):
+    with pytest.raises(ModelError, match=r"step\(model, batch\) raised KeyError: 'labels'.*as the data give"):
         tw.Experiment(Reader, train=Tokens(), step=lambda m, b: {}["labels"], collate=pad_tokens, directory=runs)
     with pytest.raises(TrainingError, match=r"step\(model, batch\) returned dict of 1; return the loss"):
         tw.Experiment(Autoencoder, train=digits[0], step=lambda m, b: {"loss": 1}, directory=runs)

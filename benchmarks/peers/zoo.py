@@ -207,15 +207,15 @@ IMAGES = partial(numbers, shape=(3, 16, 16))
 MODELS = (
     Model("LSTM", LSTM, partial(numbers, shape=(LENGTH, 16)), 64, 300),
     Model("GRU with lengths (dict)", GRUWithLengths, padded, 64, 200),
-    Model("transformer encoder, dropout", Transformer, tokens, 32, 150),
-    Model("residual CNN, batch norm", resnet, IMAGES, 32, 100),
+    Model("transformer encoder, dropout", Transformer, tokens, 32, 256),
+    Model("residual CNN, batch norm", resnet, IMAGES, 32, 256),
     Model("embedding bag", Bag, tokens, 64, 800),
     Model("language model, tied weights", TiedLanguageModel, partial(tokens, words=CLASSES), 64, 200),
     Model("two inputs (tuple)", TwoInputs, image_and_table, 64, 500),
     Model("named inputs (dict)", NamedInputs, named, 64, 800),
     Model("partly frozen CNN", partly_frozen, IMAGES, 64, 300),
     Model("own layers and autograd.Function", own_layers, partial(numbers, shape=(64,)), 64, 800),
-    Model("depthwise CNN", depthwise, IMAGES, 32, 200),
+    Model("depthwise CNN", depthwise, IMAGES, 32, 256),
     Model("1-D CNN", conv1d, partial(numbers, shape=(4, 64)), 64, 300),
     Model("MLP, batch norm, layer norm, dropout", normalized, partial(numbers, shape=(64,)), 64, 800),
 )

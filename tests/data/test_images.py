@@ -223,6 +223,7 @@ def test_pillow_is_asked_for_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyP
 @pytest.mark.slow
 def test_training_on_a_folder(tmp_path: Path) -> None:
     root = write(tmp_path / "photos", 30)
+    torch.manual_seed(0)
     network = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 4))
     plan = Plan(optimizer=optimizers.Adam(lr=0.03), epochs=12, batch_size=16, probes=False, memory_format="contiguous")
     runs = []
