@@ -45,7 +45,7 @@ def test_json_both_ways(plan: tw.Plan) -> None:
         ({"optimizer": "adamm"}, r"'optimizer' got 'adamm'; .*Did you mean 'Adam"),
         ({"optimizer": 0.1}, r"'optimizer' got"),
         ({"optimizer": {"name": "SGD", "rate": 0.1}}, r"SGD has no 'rate'.*lr"),
-        ({"optimizer.lr": 0.1}, r"'optimizer' is 'auto', which has no 'lr'"),
+        ({"averaging.decay": 0.1}, r"'averaging' is None, which has no 'decay'"),
         ({"schedule": "cosine"}, r"'schedule' got 'cosine'; allowed: 'auto', Constant"),
         ({"preprocessing": "standardise"}, r"Did you mean 'standardize'\?"),
         ({"keep": "first"}, r"'keep' got 'first'; allowed: 'best' or 'last'"),
@@ -93,3 +93,9 @@ def test_plain_leaves_nothing_to_decide() -> None:
 def test_plans_need_no_torch() -> None:
     code = "import sys, thalweg as tw; tw.Plan.from_json(tw.Plan().to_json()); assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_dotted_name_changes_the_part_that_auto_stands_for() -> None:
+    plan = tw.Plan().replace(**{"optimizer.lr": 0.1, "schedule.warmup": 0.2})
+    assert plan.optimizer == tw.optimizers.AdamW(lr=0.1, weight_decay=0.01)
+    assert plan.schedule == tw.schedules.WarmupCosine(warmup=0.2)

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 import thalweg as tw
 from thalweg.data.rows import Rows
 from thalweg.data.task import Task
-from thalweg.recipe import batch_size_for, epochs_for, resolve
+from thalweg.recipe import batch_size_for, epochs_for, resolve, selection_for
 
 TWO = Task("binary", ("no", "yes"), 2)
 
@@ -110,3 +110,9 @@ def test_selection_is_accuracy_only_for_even_classes() -> None:
 def test_recurrent_networks_are_clipped() -> None:
     assert decide(tw.Plan(), torch.randn(500, 4), network=nn.GRU(4, 2))[0].clip_norm == 1.0
     assert decide(tw.Plan(), torch.randn(500, 4))[0].clip_norm is None
+
+
+def test_balanced_accuracy_selects_where_it_is_the_measure_asked_for() -> None:
+    even, uneven = torch.arange(90) % 3, torch.tensor([0] * 80 + [1] * 10)
+    assert selection_for(even, Task("multiclass", (0, 1, 2), 3), ["balanced_accuracy"])[0] == "balanced_accuracy"
+    assert selection_for(uneven, Task("binary", (0, 1), 2), ["balanced_accuracy"])[0] == "loss"

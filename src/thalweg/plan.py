@@ -28,6 +28,7 @@ PARTS: tuple[tuple[str, type, str | None], ...] = (  # fields that are parts, an
     ("schedule", Schedule, "auto"),
     ("averaging", Averaging, None),
 )
+AUTOMATIC: dict[str, Any] = {"optimizer": optimizers.AdamW(weight_decay=0.01), "schedule": schedules.WarmupCosine()}
 # Fields that count something: what they take besides integers, and the least.
 COUNTS: tuple[tuple[str, tuple[str | None, ...], int], ...] = (
     ("epochs", ("auto",), 1),
@@ -165,6 +166,8 @@ class Plan:
     def replace(self, **changes: Any) -> "Plan":
         """The same plan with some fields changed; a dotted name changes a part: `{"optimizer.lr": 0.1}`.
 
+        Of a part that is "auto" it changes the one that "auto" stands for.
+
         >>> Plan(optimizer=optimizers.SGD(lr=0.1)).replace(**{"optimizer.lr": 0.2}).optimizer.lr
         0.2
         """
@@ -179,6 +182,7 @@ class Plan:
                 whole[head] = decode(head, value)
                 continue
             part = whole.get(head, getattr(self, head))
+            part = AUTOMATIC.get(head, part) if part == "auto" else part
             if not dataclasses.is_dataclass(part) or isinstance(part, type):
                 raise UsageError(f"Plan field {head!r} is {part!r}, which has no {rest!r}; choose the part first.")
             own = [f.name for f in fields(part)]

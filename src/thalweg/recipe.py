@@ -16,9 +16,7 @@ from thalweg.data.rows import AnyRows, DatasetRows, Rows, take, tensors_of
 from thalweg.data.sample import spread
 from thalweg.data.stored import GuardedArrays
 from thalweg.data.task import CLASSES, Task
-from thalweg.parts.optimizers import AdamW
-from thalweg.parts.schedules import WarmupCosine
-from thalweg.plan import Plan
+from thalweg.plan import AUTOMATIC, Plan
 
 STEPS = 2500  # of a training, where the epochs' limits allow
 EPOCHS = (15, 60)
@@ -62,13 +60,13 @@ def resolve(
     """
     batch_size = plan.batch_size if isinstance(plan.batch_size, int) else batch_size_for(len(rows))
     choices: dict[str, Callable[[], tuple[Any, str]]] = {
-        "optimizer": lambda: (AdamW(weight_decay=0.01), "adapts the rate per weight; needs the least tuning"),
+        "optimizer": lambda: (AUTOMATIC["optimizer"], "adapts the rate per weight; needs the least tuning"),
         "batch_size": lambda: (
             batch_size,
             f"about {BATCHES_PER_EPOCH} batches an epoch, {BATCH[0]} to {BATCH[1]} rows",
         ),
         "epochs": lambda: epochs_for(len(rows), batch_size),
-        "schedule": lambda: (WarmupCosine(), "a high rate first, then down to 0 (L27)"),
+        "schedule": lambda: (AUTOMATIC["schedule"], "a high rate first, then down to 0 (L27)"),
         "preprocessing": lambda: preprocessing_for(rows, network, table),
         "target_scaling": lambda: target_scaling_for(rows.target, task, loss_name),
         "clip_norm": lambda: clip_norm_for(network),
@@ -171,8 +169,9 @@ def are_even(target: Tensor) -> bool:
 
 def selection_for(target: Tensor, task: Task, metrics: Sequence[str]) -> tuple[str, str]:
     """Accuracy for even classes: cross-entropy may rise while accuracy still does (L42); else the loss."""
-    if task.kind not in CLASSES or "accuracy" not in metrics:
+    shown = next((name for name in metrics if name in ("accuracy", "balanced_accuracy")), None)
+    if task.kind not in CLASSES or shown is None:
         return "loss", "the smoothest measure on the validation rows"
     if not are_even(target):
         return "loss", "the classes are uneven, and accuracy would favor the large ones"
-    return "accuracy", "it may still rise when the loss no longer falls (L42)"
+    return shown, "it may still rise when the loss no longer falls (L42)"
