@@ -69,6 +69,7 @@ class Training:
         self.take: Step | CompiledStep = self.stepper
         self.monitor = Monitor(self.stepper, job.writer, share=plan.monitoring)
         self.average = None if plan.averaging is None else Average(job.network, plan.averaging)
+        self.settled = -1  # the step whose average is ready to be evaluated
         self.steps_per_epoch = math.ceil(len(job.train) / plan.accumulate)
         self.num_steps = self.num_epochs * self.steps_per_epoch
         self.step, self.seconds = 0, 0.0
@@ -222,7 +223,10 @@ class Training:
         """The network as it is validated and kept: the one that is trained, or the average of its weights."""
         if self.average is None:
             return self.job.network
-        return self.average.settle(self.job.train.epoch(0))
+        if self.settled != self.step:  # an epoch's end, the training's end and the measures after it ask at one step
+            self.average.settle(self.job.train.epoch(0))
+            self.settled = self.step
+        return self.average.network
 
     def _measure(self, network: nn.Module) -> tuple[dict[str, float], int]:
         """The loss and the metrics on the validation rows, and how many these are."""
