@@ -22,7 +22,7 @@ FLOORS: list[set[str]] = [
     {"doctor"},
     {"evaluate"},
     {"show"},
-    {"build", "setup", "session", "resume", "saved", "experiment", "run"},
+    {"alter", "build", "initialize", "setup", "session", "resume", "saved", "experiment", "run"},
     {"cli", "commands", "source", "__main__"},
 ]
 # What must start without torch: reading a run, explaining a rule, printing help.

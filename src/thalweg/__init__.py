@@ -19,13 +19,42 @@ if TYPE_CHECKING:
     from thalweg.data.windows import windows
     from thalweg.experiment import Experiment
     from thalweg.findings import Finding
-    from thalweg.parts import averaging, optimizers, schedules
+    from thalweg.initialize import initialize
+    from thalweg.parts import (
+        activations,
+        averaging,
+        initializers,
+        metrics,
+        normalization,
+        optimizers,
+        preprocessing,
+        regularizers,
+        schedules,
+    )
     from thalweg.plan import Plan
     from thalweg.readings import Reading
     from thalweg.run import Run
 
 __version__ = "0.1.0"
-__all__ = ["Experiment", "Finding", "Plan", "Reading", "Run", "Spec", "averaging", "optimizers", "schedules", "windows"]
+__all__ = [
+    "Experiment",
+    "Finding",
+    "Plan",
+    "Reading",
+    "Run",
+    "Spec",
+    "activations",
+    "averaging",
+    "initialize",
+    "initializers",
+    "metrics",
+    "normalization",
+    "optimizers",
+    "preprocessing",
+    "regularizers",
+    "schedules",
+    "windows",
+]
 
 HOMES = {
     "Experiment": "thalweg.experiment",
@@ -34,14 +63,26 @@ HOMES = {
     "Reading": "thalweg.readings",
     "Run": "thalweg.run",
     "Spec": "thalweg.build",
+    "initialize": "thalweg.initialize",
     "windows": "thalweg.data.windows",
 }
+FAMILIES = (
+    "activations",
+    "averaging",
+    "initializers",
+    "metrics",
+    "normalization",
+    "optimizers",
+    "preprocessing",
+    "regularizers",
+    "schedules",
+)
 
 
 def __getattr__(name: str) -> Any:
     if name in HOMES:
         return getattr(import_module(HOMES[name]), name)
-    if name in ("averaging", "optimizers", "schedules"):
+    if name in FAMILIES:
         return import_module(f"thalweg.parts.{name}")
     raise AttributeError(f"module 'thalweg' has no attribute {name!r}; it has: {', '.join(__all__)}")
 

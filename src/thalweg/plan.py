@@ -7,26 +7,53 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 from thalweg.errors import UsageError, did_you_mean
-from thalweg.parts import averaging, optimizers, schedules
+from thalweg.parts import (
+    activations,
+    averaging,
+    initializers,
+    normalization,
+    optimizers,
+    preprocessing,
+    regularizers,
+    schedules,
+)
+from thalweg.parts.activations import Activation
 from thalweg.parts.averaging import Averaging
+from thalweg.parts.initializers import Initializer
+from thalweg.parts.normalization import Normalization
 from thalweg.parts.optimizers import Optimizer
 from thalweg.parts.optimizers.optimizer import in_range
+from thalweg.parts.preprocessing import Preparation
+from thalweg.parts.regularizers import Regularizer
 from thalweg.parts.schedules import Schedule
 
 Auto = Literal["auto"]
 WORDS: dict[str, tuple[str, ...]] = {  # fields that take one of a few words
-    "preprocessing": ("auto", "standardize", "none"),
     "target_scaling": ("auto", "standardize", "none"),
     "memory_format": ("auto", "contiguous", "channels_last"),
     "precision": ("auto", "float32", "bf16", "fp16"),
     "compile": ("auto", "always", "never"),
     "keep": ("best", "last"),
 }
-FAMILIES: dict[str, Any] = {"optimizer": optimizers, "schedule": schedules, "averaging": averaging}
-PARTS: tuple[tuple[str, type, str | None], ...] = (  # fields that are parts, and what they may be otherwise
-    ("optimizer", Optimizer, "auto"),
-    ("schedule", Schedule, "auto"),
-    ("averaging", Averaging, None),
+FAMILIES: dict[str, Any] = {
+    "optimizer": optimizers,
+    "schedule": schedules,
+    "averaging": averaging,
+    "activation": activations,
+    "normalization": normalization,
+    "initialization": initializers,
+    "regularizer": regularizers,
+    "preprocessing": preprocessing,
+}
+PARTS: tuple[tuple[str, type, tuple[str | None, ...]], ...] = (  # fields that are parts, and what they may be besides
+    ("optimizer", Optimizer, ("auto",)),
+    ("schedule", Schedule, ("auto",)),
+    ("averaging", Averaging, (None,)),
+    ("activation", Activation, (None,)),
+    ("normalization", Normalization, (None,)),
+    ("initialization", Initializer, (None,)),
+    ("regularizer", Regularizer, (None,)),
+    ("preprocessing", Preparation, ("auto", "standardize", "none")),
 )
 AUTOMATIC: dict[str, Any] = {"optimizer": optimizers.AdamW(weight_decay=0.01), "schedule": schedules.WarmupCosine()}
 # Fields that count something: what they take besides integers, and the least.
@@ -51,8 +78,17 @@ class Plan:
         accumulate: batches per update. Their gradients are averaged by the number of items in each, so that a short
             last batch, or a short last window of an epoch, counts as much as its rows.
         preprocessing: `"standardize"` subtracts the mean and divides by the standard deviation of the training rows
-            (L12), inside the model; `"none"` feeds the inputs as they are.
+            (L12), inside the model; a part of `tw.preprocessing` does what it says; `"none"` feeds the inputs as they
+            are.
         target_scaling: the same for a regression target; predictions come back in the target's unit.
+        activation: a part of `tw.activations` in the place of the network's own between its layers; None keeps those.
+        normalization: a part of `tw.normalization` in the place of the network's own; None keeps those.
+        dropout: probability of every dropout layer of the network; None keeps their own.
+        initialization: a part of `tw.initializers` that the weights are drawn by, anew; None keeps them as they are.
+        regularizer: a part of `tw.regularizers`: a penalty on the weights, or a limit (L29); None has none. Decay of
+            the weights beside it is the optimizer's `weight_decay`.
+        label_smoothing: share of a training label that is spread over all classes, from 0 to below 1; measures and
+            the validation loss are of the labels as they are.
         memory_format: layout of images in memory, as torch names it; `"auto"` times both.
         precision: `"bf16"` or `"fp16"` computes the forward pass under autocast, the latter with a loss scale; weights
             and updates stay float32. `"auto"` takes bf16 where a GPU has it, else float32.
@@ -88,8 +124,14 @@ class Plan:
     epochs: int | Auto = "auto"
     batch_size: int | Auto = "auto"
     accumulate: int = 1
-    preprocessing: str = "auto"
+    preprocessing: Preparation | str = "auto"
     target_scaling: str = "auto"
+    activation: Activation | None = None
+    normalization: Normalization | None = None
+    dropout: float | None = None
+    initialization: Initializer | None = None
+    regularizer: Regularizer | None = None
+    label_smoothing: float = 0.0
     memory_format: str = "auto"
     precision: str = "auto"
     compile: str = "auto"
@@ -108,11 +150,11 @@ class Plan:
     seed: int | Auto = "auto"
 
     def __post_init__(self) -> None:
-        for name, kind, otherwise in PARTS:
+        for name, kind, besides in PARTS:
             value = getattr(self, name)
-            if value != otherwise and not isinstance(value, kind):
+            if not isinstance(value, kind) and value not in besides:
                 known = ", ".join(f"{n}(...)" for n in names_of(FAMILIES[name]))
-                raise self._wrong(name, value, f"{otherwise!r} or one of {known}")
+                raise self._wrong(name, value, f"{', '.join(map(repr, besides))} or one of {known}")
         for name, words in WORDS.items():
             if (value := getattr(self, name)) not in words:
                 raise self._wrong(name, value, " or ".join(map(repr, words)) + "." + did_you_mean(str(value), words))
@@ -129,6 +171,10 @@ class Plan:
             if value not in open_or_off and not (in_range(value, 0) and value):
                 automatic = "'auto', " if name == "clip_norm" else ""
                 raise self._wrong(name, value, f"{automatic}None (no clipping) or a number above 0")
+        if self.dropout is not None and not in_range(self.dropout, 0, 1):
+            raise self._wrong("dropout", self.dropout, "None (the network's own) or a probability from 0 to below 1")
+        if not in_range(self.label_smoothing, 0, 1):
+            raise self._wrong("label_smoothing", self.label_smoothing, "a share from 0 to below 1; 0.1 is usual")
         if not (in_range(self.monitoring, 0) and self.monitoring <= 1):
             raise self._wrong("monitoring", self.monitoring, "a share of the training time from 0 to 1")
         for name in ("decay_all", "probes", "gradient_checkpointing"):
@@ -225,21 +271,27 @@ def names_of(family: Any) -> tuple[str, ...]:
     return tuple(family.__all__)
 
 
+def besides_of(name: str) -> tuple[str | None, ...]:
+    """What a field takes besides parts."""
+    return next(besides for field, _, besides in PARTS if field == name)
+
+
 def encode(value: Any) -> Any:
     """A part as `{"name": ..., fields}`; anything else as it is."""
+    if isinstance(value, tuple):
+        return [encode(item) for item in value]
     if not dataclasses.is_dataclass(value) or isinstance(value, type):
         return value
-    return {"name": type(value).__name__, **{f.name: encode_value(getattr(value, f.name)) for f in fields(value)}}
-
-
-def encode_value(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value
+    return {"name": type(value).__name__, **{f.name: encode(getattr(value, f.name)) for f in fields(value)}}
 
 
 def decode(name: str, value: Any) -> Any:
-    """A field's value from JSON: a part from its name or from `{"name": ..., fields}`."""
+    """A field's value from JSON: a part from its name or from `{"name": ..., fields}`.
+
+    A part's fields may be parts of its own family, `{"name": "Warmup", "then": {"name": "Cosine"}}`.
+    """
     family = FAMILIES.get(name)
-    if family is None or value in ("auto", None) or dataclasses.is_dataclass(value):
+    if family is None or dataclasses.is_dataclass(value) or value in besides_of(name):
         return value
     options = dict(value) if isinstance(value, Mapping) else {"name": value}
     kind = str(options.pop("name", ""))
@@ -247,11 +299,18 @@ def decode(name: str, value: Any) -> Any:
     by_lower = {n.lower(): n for n in known}
     if kind.lower() not in by_lower:
         raise UsageError(
-            f"Plan field {name!r} got {kind!r}; allowed: 'auto', {', '.join(known)}.{did_you_mean(kind, known)}"
+            f"Plan field {name!r} got {kind!r}; allowed: {', '.join((*map(repr, besides_of(name)), *known))}."
+            f"{did_you_mean(kind, [*known, *map(str, besides_of(name))])}"
         )
     part = getattr(family, by_lower[kind.lower()])
     own = [f.name for f in fields(part)]
     for option in options:
         if option not in own:
             raise UsageError(f"{part.__name__} has no {option!r}.{did_you_mean(option, own)} It has: {', '.join(own)}.")
-    return part(**{k: tuple(v) if isinstance(v, list) else v for k, v in options.items()})
+    return part(**{option: decode_option(name, v) for option, v in options.items()})
+
+
+def decode_option(name: str, value: Any) -> Any:
+    if isinstance(value, list):
+        return tuple(decode_option(name, item) for item in value)
+    return decode(name, value) if isinstance(value, Mapping) and "name" in value else value

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from thalweg.alter import alter
 from thalweg.data.asked import asked_rows
 from thalweg.data.feeder import Feeder
 from thalweg.data.inputs import InputSpec
@@ -86,6 +87,7 @@ def load_model(
         return Model(setup.network, setup.preprocessing, setup.target_scaling).eval()
     if network is not None:
         network = clone(network)
+        alter(network, run.plan)
     elif experiment is not None:
         network = experiment._set_up(run.plan).network.cpu()
     else:

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
+from thalweg.alter import alter, initialize_anew
 from thalweg.build import ModelSource, build_network, spec_of, try_forward, try_loss
 from thalweg.data.feeder import Feeder
 from thalweg.data.loaders import together
@@ -114,6 +115,7 @@ def set_up(
     chosen = [metric(name, prepared.task.kind) for name in metrics]
     spec = spec_of(shaped, prepared.task.num_outputs)
     network = build_network(model, spec, seed=int(own_seed), device=device)
+    altered = alter(network, plan)
     plan, loaded = loaded_plan(plan, prepared.train)
     plan, decisions = resolve(
         plan,
@@ -132,11 +134,13 @@ def set_up(
     scaling = TargetScale.fit(prepared.train) if plan.target_scaling == "standardize" else None
     preprocessing, scaling = on(preprocessing, device), on(scaling, device)
     measures = [in_unit(m, scaling) for m in chosen]
-    setup = Setup(network, preprocessing, scaling, measures, device, plan, loaded + decisions)
+    setup = Setup(network, preprocessing, scaling, measures, device, plan, loaded + altered + decisions)
     inputs, target = next(iter(setup.held_out(first, 2).epoch(0)))
     # A module's lazy layers start alike in every run, as its other weights do; a builder's vary with the plan's seed.
     lazy_seed = seed if isinstance(model, nn.Module | KeptModule) else int(own_seed)
     output = try_forward(network, Rows(inputs, target, first.ids, "train"), seed=lazy_seed)
+    if plan.initialization is not None:
+        setup.decisions.append(initialize_anew(setup, prepared.train))
     try_loss(loss, loss_name, output, target, prepared.task)
     if isinstance(output, Tensor) and output.dim() > 2:
         fitting = EVALUATION_NUMBERS // max(output[0].numel(), 1)

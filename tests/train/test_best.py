@@ -125,10 +125,10 @@ def experiment_of(digits: Digits, runs: Path) -> tw.Experiment:
 def stop_at(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
     take = loop.Step.__call__
 
-    def taken(self: loop.Step, window: loop.Window, *, step: int, rate: float) -> Tensor:
+    def taken(self: loop.Step, window: loop.Window, *, step: int, rate: float, momentum: float | None = None) -> Tensor:
         if step == wanted:
             os.kill(os.getpid(), signal.SIGINT)
-        return take(self, window, step=step, rate=rate)
+        return take(self, window, step=step, rate=rate, momentum=momentum)
 
     wanted = step
     monkeypatch.setattr(loop.Step, "__call__", taken)
@@ -202,10 +202,12 @@ def test_large_states_are_saved_before_the_first_step(
     states = []
     take = loop.Step.__call__
 
-    def looked(self: loop.Step, window: loop.Window, *, step: int, rate: float) -> Tensor:
+    def looked(
+        self: loop.Step, window: loop.Window, *, step: int, rate: float, momentum: float | None = None
+    ) -> Tensor:
         if not states:
             states.extend(sorted(path.name for path in runs.rglob("last.json")))
-        return take(self, window, step=step, rate=rate)
+        return take(self, window, step=step, rate=rate, momentum=momentum)
 
     monkeypatch.setattr(loop.Step, "__call__", looked)
     experiment_of(digits, runs).train(PLAN.replace(epochs=1, monitoring=0.0), listeners=())

@@ -229,12 +229,12 @@ def test_compiled_trainings_repeat_and_resume_to_the_bit(
 
     taken = CompiledStep.__call__
 
-    def stop(self: CompiledStep, window: Any, *, step: int, rate: float) -> Tensor:
+    def stop(self: CompiledStep, window: Any, *, step: int, rate: float, momentum: float | None = None) -> Tensor:
         if step == 10:
             import signal
 
             signal.raise_signal(signal.SIGINT)
-        return taken(self, window, step=step, rate=rate)
+        return taken(self, window, step=step, rate=rate, momentum=momentum)
 
     with monkeypatch.context() as context:
         context.setattr(CompiledStep, "__call__", stop)
@@ -278,9 +278,9 @@ MODES: list[bool] = []
 WHOLE = compiled.whole_step
 
 
-def whole_step_seen(stepper: Step, buffers: dict[str, Tensor], inputs: Any, target: Tensor, rate: Tensor) -> Tensor:
+def whole_step_seen(stepper: Step, *arguments: Any) -> Tensor:
     MODES.extend(module.training for module in stepper.network.modules())
-    return WHOLE(stepper, buffers, inputs, target, rate)
+    return WHOLE(stepper, *arguments)
 
 
 @pytest.mark.usefixtures("uncompiled")

@@ -63,10 +63,10 @@ class CompiledStep:
         options = {**OPTIONS, "guard_filter_fn": lambda checks: [False] * len(checks)}
         self.whole = torch.compile(own_code(whole_step), fullgraph=True, dynamic=False, options=options)
 
-    def __call__(self, window: Window, *, step: int, rate: float) -> Tensor:
+    def __call__(self, window: Window, *, step: int, rate: float, momentum: float | None = None) -> Tensor:
         """One whole step; returns the loss before the update, detached."""
         if shape_of(window) != self.shape:
-            return self.stepper(window, step=step, rate=rate)
+            return self.stepper(window, step=step, rate=rate, momentum=momentum)
         stepper = self.stepper
         seed_noise(stepper.seed, step)
         for group in stepper.groups:
@@ -74,7 +74,9 @@ class CompiledStep:
                 advance_(group.state["step"])
         try:
             with torch.no_grad():
-                loss: Tensor = self.whole(stepper, self.buffers, *window[0], torch.tensor(rate, dtype=torch.float64))
+                number = torch.tensor(rate, dtype=torch.float64)
+                cycled = None if momentum is None else torch.tensor(momentum, dtype=torch.float64)
+                loss: Tensor = self.whole(stepper, self.buffers, *window[0], number, cycled)
         except torch._dynamo.exc.TorchDynamoException as error:  # at the first call
             raise ModelError(
                 f"The step cannot be compiled ({in_short(error)}). Set compile='never' or 'auto'; the numbers are the "
@@ -83,7 +85,9 @@ class CompiledStep:
         return loss
 
 
-def whole_step(stepper: Step, buffers: dict[str, Tensor], inputs: Inputs, target: Tensor, rate: Tensor) -> Tensor:
+def whole_step(
+    stepper: Step, buffers: dict[str, Tensor], inputs: Inputs, target: Tensor, rate: Tensor, momentum: Tensor | None
+) -> Tensor:
     """Forward, backward, clipping and update, in terms that the compiler sees through. Steps are counted outside."""
 
     def loss_of(values: list[Tensor], kept: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
@@ -100,18 +104,19 @@ def whole_step(stepper: Step, buffers: dict[str, Tensor], inputs: Inputs, target
         value.copy_(moved[name])
     stepper.clipping(gradients, parameters)
     for group in stepper.groups:
-        update(group, [gradients[i] for i in group.positions], rate)
+        update(group, [gradients[i] for i in group.positions], rate, momentum)
     return loss.detach()  # type: ignore[no-any-return]
 
 
-def update(group: Group, gradients: list[Tensor], rate: Tensor) -> None:
+def update(group: Group, gradients: list[Tensor], rate: Tensor, momentum: Tensor | None) -> None:
     """The optimizer's rule on each parameter of a group, in place."""
     names = [name for name in group.optimizer.slots if name != "step"]
     steps = group.state.get("step")
+    hyper = {"lr": rate} if momentum is None else {"lr": rate, **group.optimizer.momentum_field(momentum)}
     for k, (parameter, gradient) in enumerate(zip(group.parameters, gradients, strict=True)):
         slots = {name: group.state[name][k] for name in names}
         number = steps[0].double() if steps is not None else 1
-        change, new = group.optimizer.update(gradient, slots, number, parameter, {"lr": rate})
+        change, new = group.optimizer.update(gradient, slots, number, parameter, hyper)
         parameter.copy_(parameter + change)
         for name in names:
             slots[name].copy_(new[name])
@@ -188,6 +193,8 @@ def unsuited(stepper: Step) -> str:
 
 def not_one_graph(stepper: Step, window: Window) -> str:
     """Why the step cannot be one graph, known without compiling; empty where nothing speaks against it."""
+    if stepper.regularizer is not None:
+        return "a regularizer acts eagerly"
     if not stepper.plain or len(window) > 1 or len(window[0]) > 2 or isinstance(window[0][0], Batch):
         return (
             "accumulation, half precision, gradient checkpointing, weights of rows and steps of one's own are taken "

@@ -115,10 +115,11 @@ class Training:
         self._snap()
         for window in self.windows(epoch, skip):
             rate = self.peak * self.schedule.factor(self.step, self.num_steps)
+            momentum = self.schedule.momentum(self.step, self.num_steps)
             if monitor.due(self.step):
-                loss = monitor.step(window, step=self.step, rate=rate)
+                loss = monitor.step(window, step=self.step, rate=rate, momentum=momentum)
             else:
-                loss = take(window, step=self.step, rate=rate)
+                loss = take(window, step=self.step, rate=rate, momentum=momentum)
             losses.append(loss)
             self._count(window)
             self.step += 1

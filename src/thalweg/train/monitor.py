@@ -31,7 +31,7 @@ class Monitor:
         self.gradient_norm: float | None = None
         self.update_ratio: float | None = None
 
-    def step(self, window: Window, *, step: int, rate: float) -> Tensor:
+    def step(self, window: Window, *, step: int, rate: float, momentum: float | None = None) -> Tensor:
         """One optimizer step, bit-identical to the plain one; synchronizes once."""
         stepper, signal = self.stepper, self.signal
         scale = 1.0 if stepper.loss_scale is None else float(stepper.loss_scale.scale)  # synchronizes
@@ -41,9 +41,9 @@ class Monitor:
                 loss, gradients = stepper.loss_and_gradients(window, step=step)
             signal.before_update(stepper.names, stepper.parameters, gradients)
             if self.compiled is None:
-                stepper.apply(gradients, rate=rate)
+                stepper.apply(gradients, rate=rate, momentum=momentum)
             else:  # nothing inside a graph is seen: what was measured went beside it, and only this counts
-                loss = self.compiled(window, step=step, rate=rate)
+                loss = self.compiled(window, step=step, rate=rate, momentum=momentum)
             signal.after_update()
             readings = unscaled(signal.readings(step), scale, overflowed=stepper.overflowed)
             self.writer.add(readings)

@@ -30,7 +30,8 @@ def find_nonfinite(training: "Training", first_bad: int) -> list[Reading]:
             return [*found, Reading("nonfinite.last_loss", last, step=step), Reading("rate", rate, step=step)]
         if step >= first_bad:
             break
-        last = float(training.take(window, step=step, rate=rate))
+        momentum = training.schedule.momentum(step, training.num_steps)
+        last = float(training.take(window, step=step, rate=rate, momentum=momentum))
         if not math.isfinite(last):
             break  # it was finite in the training: a loss or a layer keeps a state of its own, and nothing is repeated
     return [Reading("nonfinite.step", first_bad, step=first_bad)]

@@ -4,7 +4,7 @@ The update goes through the optimizer's fused kernel on lists of tensors. With t
 `backward` this is as fast as flat parameter buffers (both 2.3 times the tutorial loop on a small MLP): there are none.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,6 +16,7 @@ from thalweg.data.rows import call
 from thalweg.errors import ModelError
 from thalweg.parts.optimizers import Optimizer
 from thalweg.parts.optimizers.optimizer import State
+from thalweg.parts.regularizers import Regularizer
 from thalweg.plan import Plan
 from thalweg.train.clipping import Clipping
 from thalweg.train.losses import LossFunction, items_of
@@ -34,6 +35,7 @@ class Group:
     positions: list[int]
     parameters: list[Tensor]
     state: State
+    spared: bool  # whether decay and regularizers leave them alone
 
 
 def undecayed(network: nn.Module) -> set[int]:
@@ -53,7 +55,8 @@ class Step:
         clipping: of the gradients, before the update.
         precision: of the forward pass: "float32", "bf16" or "fp16".
         gradient_checkpointing: whether activations inside repeated blocks are computed again instead of kept.
-        decay_all: whether weight decay also acts on biases, norms and embeddings.
+        regularizer: what is added to the gradients of the weights before they are clipped, or limits the weights.
+        decay_all: whether weight decay and the regularizer also act on biases, norms and embeddings.
         seed: the noise of step t is f(seed, t).
 
     Raises:
@@ -69,10 +72,12 @@ class Step:
         clipping: Clipping = Clipping(),  # noqa: B008
         precision: str = "float32",
         gradient_checkpointing: bool = False,
+        regularizer: Regularizer | None = None,
         decay_all: bool = False,
         seed: int = 0,
     ) -> None:
         self.network, self.loss, self.clipping, self.precision, self.seed = network, loss, clipping, precision, seed
+        self.regularizer = regularizer
         self.blocks = blocks_of(network) if gradient_checkpointing else []
         trainable = [(name, p) for name, p in network.named_parameters() if p.requires_grad]
         if not trainable:
@@ -91,14 +96,17 @@ class Step:
         self.groups = self._groups(optimizer, set() if decay_all else undecayed(network))
 
     def _groups(self, optimizer: Optimizer, spared: set[int]) -> list[Group]:
-        everyone = range(len(self.parameters))
-        decayed = [i for i in everyone if not optimizer.weight_decay or id(self.parameters[i]) not in spared]
-        rest = [i for i in everyone if i not in set(decayed)]
+        if not optimizer.weight_decay and self.regularizer is None:
+            spared = set()
         groups = []
-        for part, positions in ((optimizer, decayed), (replace(optimizer, weight_decay=0.0), rest)):
-            if positions:
-                values = [self.parameters[i].detach() for i in positions]
-                groups.append(Group(part, positions, values, part.init(values)))
+        position = {id(p): i for i, p in enumerate(self.parameters)}
+        for part, members in optimizer.route(self.network, self.parameters):
+            for is_spared, own in ((False, part), (True, replace(part, weight_decay=0.0))):
+                chosen = [p for p in members if (id(p) in spared) == is_spared]
+                if chosen:
+                    values = [p.detach() for p in chosen]
+                    positions = [position[id(p)] for p in chosen]
+                    groups.append(Group(own, positions, values, own.init(values), is_spared))
         return groups
 
     def loss_and_gradients(self, window: Window, *, step: int) -> tuple[Tensor, Gradients]:
@@ -137,27 +145,50 @@ class Step:
         scaled.backward()  # type: ignore[no-untyped-call]
         return loss.detach()
 
-    def apply(self, gradients: Gradients, *, rate: float) -> None:
-        """Clips the gradients and updates the parameters; one without gradient stays as it is."""
+    def apply(self, gradients: Gradients, *, rate: float, momentum: float | None = None) -> None:
+        """Regularizes and clips the gradients and updates the parameters; one without gradient stays as it is."""
         if self.overflowed:
             return
         with torch.no_grad():
+            if self.regularizer is not None:
+                for penalized, penalties in self._regularized(gradients):
+                    self.regularizer.add_(penalties, penalized)
             self.clipping(gradients, self.parameters)
             for group in self.groups:
+                optimizer = group.optimizer if momentum is None else group.optimizer.with_momentum(momentum)
                 own = [gradients[i] for i in group.positions]
                 if any(g is None for g in own):
                     kept = [k for k, g in enumerate(own) if g is not None]
                     state = {slot: [values[k] for k in kept] for slot, values in group.state.items()}
                     if kept:
                         present = [g for g in own if g is not None]
-                        group.optimizer.apply_([group.parameters[k] for k in kept], present, state, lr=rate)
+                        optimizer.apply_([group.parameters[k] for k in kept], present, state, lr=rate)
                 else:
-                    group.optimizer.apply_(group.parameters, own, group.state, lr=rate)  # type: ignore[arg-type]
+                    optimizer.apply_(group.parameters, own, group.state, lr=rate)  # type: ignore[arg-type]
+            if self.regularizer is not None:
+                for penalized, _ in self._regularized(gradients):
+                    self.regularizer.constrain_(penalized, rate=rate)
 
-    def __call__(self, window: Window, *, step: int, rate: float) -> Tensor:
-        """One whole step; returns the loss before the update, detached. Does not synchronize, except under fp16."""
+    def _regularized(self, gradients: Gradients) -> Iterator[tuple[list[Tensor], list[Tensor]]]:
+        """The parameters that are not spared and have a gradient, with it, group by group."""
+        for group in self.groups:
+            if not group.spared:
+                pairs = [(p, gradients[i]) for p, i in zip(group.parameters, group.positions, strict=True)]
+                present = [(p, g) for p, g in pairs if g is not None]
+                if present:
+                    yield [p for p, _ in present], [g for _, g in present]
+
+    def __call__(self, window: Window, *, step: int, rate: float, momentum: float | None = None) -> Tensor:
+        """One whole step; returns the loss before the update, detached. Does not synchronize, except under fp16.
+
+        Args:
+            window: the batches of the update.
+            step: updates made before this one; decides the noise.
+            rate: learning rate.
+            momentum: where the schedule cycles it; None leaves the optimizer's own.
+        """
         loss, gradients = self.loss_and_gradients(window, step=step)
-        self.apply(gradients, rate=rate)
+        self.apply(gradients, rate=rate, momentum=momentum)
         return loss
 
     def state_dict(self) -> dict[str, Tensor]:
@@ -182,6 +213,7 @@ def stepper_of(plan: Plan, network: nn.Module, loss: LossFunction) -> Step:
         clipping=clipping_of(plan),
         precision=plan.precision,
         gradient_checkpointing=plan.gradient_checkpointing,
+        regularizer=plan.regularizer,
         decay_all=plan.decay_all,
         seed=plan.seed,
     )

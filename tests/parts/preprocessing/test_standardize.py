@@ -9,7 +9,7 @@ from torch import Tensor
 
 from thalweg.data.rows import Inputs, Part, Rows, tensors_of
 from thalweg.errors import DataError
-from thalweg.parts.preprocessing import Standardize, StandardizeEach, TargetScale, restore
+from thalweg.parts.preprocessing.standardize import Standardize, StandardizeEach, TargetScale, restore
 
 
 def make_rows(inputs: Inputs, target: Tensor | None = None, part: Part = "train") -> Rows:

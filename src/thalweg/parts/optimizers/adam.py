@@ -91,6 +91,9 @@ class Adam(Optimizer):
     ) -> "tuple[Tensor, Slots]":
         return adam(gradient, slots, step, parameter, **self._values(hyper))
 
+    def momentum_field(self, momentum: Any) -> dict[str, Any]:
+        return {"betas": (momentum, self.betas[1])}
+
     def _kernel(
         self, parameters: "list[Tensor]", gradients: "list[Tensor]", slots: "list[list[Tensor]]", lr: float
     ) -> None:

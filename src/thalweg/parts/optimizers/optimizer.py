@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -10,7 +10,7 @@ from thalweg.errors import UsageError
 
 if TYPE_CHECKING:
     import torch
-    from torch import Tensor
+    from torch import Tensor, nn
 
 Slots = dict[str, "Tensor"]  # what an optimizer keeps for one parameter, by torch's names: "exp_avg", "exp_avg_sq"
 State = dict[str, "list[Tensor]"]  # slot -> one tensor per parameter, and their step counts under "step"
@@ -102,6 +102,26 @@ class Optimizer(ABC):
     def _fuses(self, parameter: "Tensor") -> bool:
         """Whether torch's fused kernel updates it rightly: real, on a CPU or CUDA device, without gaps in memory."""
         return has_no_gaps(parameter) and parameter.is_floating_point() and parameter.device.type in ("cpu", "cuda")
+
+    def route(
+        self, network: "nn.Module", parameters: "Sequence[nn.Parameter]"
+    ) -> "list[tuple[Optimizer, list[nn.Parameter]]]":
+        """Which rule moves which of the network's trainable parameters; most optimizers move all by themselves."""
+        return [(self, list(parameters))]
+
+    def momentum_field(self, momentum: Any) -> dict[str, Any]:
+        """The field that holds the momentum, with this value: what a schedule that cycles it sets.
+
+        Raises:
+            UsageError: for an optimizer without momentum.
+        """
+        raise UsageError(
+            f"{type(self).__name__} has no momentum that a schedule could cycle; leave the schedule's momentum out, or "
+            "take SGD(momentum=0.9), Adam or AdamW."
+        )
+
+    def with_momentum(self, momentum: float) -> "Optimizer":
+        return replace(self, **self.momentum_field(momentum))
 
     def _values(self, hyper: Mapping[str, Any] | None) -> dict[str, Any]:
         values = {f.name: getattr(self, f.name) for f in fields(self)} | dict(hyper or {})

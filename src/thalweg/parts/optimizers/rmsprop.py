@@ -112,6 +112,9 @@ class RMSprop(Optimizer):
     ) -> "tuple[Tensor, Slots]":
         return rmsprop(gradient, slots, step, parameter, **self._values(hyper))
 
+    def momentum_field(self, momentum: Any) -> dict[str, Any]:
+        return {"momentum": momentum} if self.momentum else super().momentum_field(momentum)
+
     def _fuses(self, parameter: "Tensor") -> bool:
         return False  # torch has no fused RMSprop
 

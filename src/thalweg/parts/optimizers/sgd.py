@@ -109,6 +109,9 @@ class SGD(Optimizer):
     ) -> "tuple[Tensor, Slots]":
         return sgd(gradient, slots, step, parameter, **self._values(hyper))
 
+    def momentum_field(self, momentum: Any) -> dict[str, Any]:
+        return {"momentum": momentum} if self.momentum else super().momentum_field(momentum)
+
     def _fuses(self, parameter: "Tensor") -> bool:
         return super()._fuses(parameter) and not is_half_on_cpu(parameter)
 

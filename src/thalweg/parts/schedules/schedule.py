@@ -21,6 +21,10 @@ class Schedule(ABC):
                 the schedule: step 500 of 1,000 goes on as step 500 of 2,000.
         """
 
+    def momentum(self, step: int, num_steps: int) -> float | None:
+        """The momentum at a step, for schedules that cycle it; None leaves the optimizer's own."""
+        return None
+
     def _check_share(self, name: str, *, below_one: bool = False) -> None:
         value = getattr(self, name)
         number = isinstance(value, int | float) and not isinstance(value, bool)

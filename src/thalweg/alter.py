@@ -1,0 +1,60 @@
+"""What a plan changes in a network before it trains: activations, normalization, dropout, the first weights."""
+
+from typing import TYPE_CHECKING
+
+from torch import nn
+
+from thalweg.data.sample import head
+from thalweg.errors import ModelError
+from thalweg.plan import Plan
+from thalweg.recipe import Decision
+
+if TYPE_CHECKING:
+    from thalweg.data.rows import AnyRows
+    from thalweg.setup import Setup
+
+NONE_FOUND = (
+    "Plan field {!r} got {!r}, and {} has no {} as a module that could be changed. What forward calls as a function "
+    "cannot be reached: write it as a module, or leave the field at None."
+)
+
+
+def alter(network: nn.Module, plan: Plan) -> list[Decision]:
+    """Changes the modules of `network`, in place, as the plan asks; says what was changed.
+
+    Raises:
+        ModelError: where the network has nothing of the kind.
+    """
+    if plan.activation is None and plan.normalization is None and plan.dropout is None:
+        return []
+    from thalweg.parts.activations.replace import replace_activations
+    from thalweg.parts.normalization.replace import replace_normalization
+    from thalweg.parts.regularizers.replace import set_dropout
+
+    decisions = []
+    changes = (
+        ("activation", plan.activation, replace_activations, "activation between its layers"),
+        ("normalization", plan.normalization, replace_normalization, "normalization"),
+        ("dropout", plan.dropout, set_dropout, "dropout"),
+    )
+    for field, value, change, what in changes:
+        if value is None:
+            continue
+        places = change(network, value)
+        if not places:
+            raise ModelError(NONE_FOUND.format(field, value, type(network).__name__, what))
+        decisions.append(Decision(field, str(value), f"asked for; changed at {', '.join(places[:6])}"))
+    return decisions
+
+
+def initialize_anew(setup: "Setup", rows: "AnyRows") -> Decision:
+    """Draws the weights of the setup's network by the plan's initializer, gains and scales taken from training rows."""
+    from thalweg.initialize import initialize
+
+    plan = setup.plan
+    assert plan.initialization is not None
+    assert isinstance(plan.batch_size, int)
+    assert isinstance(plan.seed, int)
+    inputs, _ = next(iter(setup.held_out(head(rows, plan.batch_size), 2).epoch(0)))
+    done = initialize(setup.network, inputs, plan.initialization, seed=plan.seed)
+    return Decision("initialization", str(plan.initialization), f"asked for; {len(done.rows)} tensors drawn anew")
