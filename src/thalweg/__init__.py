@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from thalweg.build import Spec
     from thalweg.data.windows import windows
+    from thalweg.evaluate.measures import evaluate_outputs
+    from thalweg.evaluate.threshold import choose_threshold
     from thalweg.experiment import Experiment
     from thalweg.findings import Finding
     from thalweg.initialize import initialize
@@ -45,6 +47,8 @@ __all__ = [
     "Spec",
     "activations",
     "averaging",
+    "choose_threshold",
+    "evaluate_outputs",
     "initialize",
     "initializers",
     "metrics",
@@ -64,6 +68,8 @@ HOMES = {
     "Run": "thalweg.run",
     "Spec": "thalweg.build",
     "initialize": "thalweg.initialize",
+    "choose_threshold": "thalweg.evaluate.threshold",
+    "evaluate_outputs": "thalweg.evaluate.measures",
     "windows": "thalweg.data.windows",
 }
 FAMILIES = (

@@ -1,6 +1,7 @@
 """Experiment: one model, its data with a sealed test set, its loss, and the verbs of the main job."""
 
 import hashlib
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -17,8 +18,8 @@ from thalweg.data.tables import TargetName
 from thalweg.data.weights import ClassWeights
 from thalweg.doctor.check import Check
 from thalweg.errors import UsageError
-from thalweg.evaluate.result import Result
-from thalweg.evaluate.threshold import Objective, choose_common_threshold, choose_threshold
+from thalweg.evaluate.result import Result, Threshold
+from thalweg.evaluate.threshold import choose_common_threshold, choose_threshold
 from thalweg.events import Listener
 from thalweg.lock import locked
 from thalweg.names import new_run_folder
@@ -27,7 +28,7 @@ from thalweg.plan import Plan
 from thalweg.recipe import are_even
 from thalweg.resume import plan_to_resume
 from thalweg.run import Run
-from thalweg.saved import measure_model, scores_of
+from thalweg.saved import CUT, check_threshold, measure_model, scores_of
 from thalweg.session import Session, run_check
 from thalweg.setup import Setup, choose_device, set_up, task_of_step
 from thalweg.store import FILE, Store
@@ -186,11 +187,20 @@ class Experiment:
                 session.resume(epochs)
         return Run(folder, experiment=self, setup=setup)
 
-    def evaluate(self, run: Run) -> Result:
+    def evaluate(self, run: Run, *, threshold: str | float = "auto") -> Result:
         """Opens the seal and measures the run on the test rows, with 95 % intervals; the opening is counted.
 
+        Metrics of the experiment that are not among the task's measures are measured too. Rows that were split by
+        `groups` are resampled by groups.
+
+        Args:
+            run: the run whose kept weights are measured.
+            threshold: how a binary task's cut is chosen on the validation rows: "f1", "f2", "balanced_accuracy", "mcc",
+                "cost_10", "recall_at_precision_0.9", ... (`thalweg.evaluate.threshold`), or a probability. "auto" takes
+                F1, of even classes balanced accuracy; of labels one cut for all by micro F1.
+
         Raises:
-            UsageError: when the experiment has no test rows.
+            UsageError: when the experiment has no test rows, or for a threshold that does not fit the task.
             StoreError: when the run is being trained, or cannot be written; the seal then stays closed.
         """
         seal = self.data.test
@@ -199,21 +209,33 @@ class Experiment:
         self._require_same_rows(run.store, run.name)
         run.attach(self)
         with locked(run.directory):
-            return self._evaluate(run, seal)
+            return self._evaluate(run, seal, self._cut(run, threshold))
 
-    def _evaluate(self, run: Run, seal: Seal) -> Result:
-        threshold = None
-        if self.task.kind == "binary":
-            output, target = run.outputs(self.data.validation)
+    def _cut(self, run: Run, threshold: str | float) -> Threshold | None:
+        """Where the scores are cut, chosen on the validation rows; None where the task has no cut."""
+        kind = self.task.kind
+        if kind not in CUT:
+            if threshold != "auto":
+                raise UsageError(f"threshold={threshold!r} is for a binary or multi-label task; this one is {kind}.")
+            return None
+        output, target = run.outputs(self.data.validation)
+        scores = scores_of(self.loss_name, output, labels=kind == "multilabel")
+        if not isinstance(threshold, str):
+            check_threshold(threshold, self.task)
+            value = threshold if scores == "probabilities" else math.log(threshold / (1 - threshold))
+            return Threshold(value, scores, "given")
+        if kind == "multilabel":
+            if threshold != "auto":
+                raise UsageError(f"threshold={threshold!r}: of labels it is 'auto' (micro F1) or a probability.")
+            return choose_common_threshold(output, target, scores=scores)
+        if threshold == "auto":
             # The best F1 of a weak network on even classes is reached by calling every row positive.
-            objective: Objective = "balanced_accuracy" if are_even(target) else "f1"
-            scores = scores_of(self.loss_name, output)
-            threshold = choose_threshold(output, target, objective=objective, scores=scores)
-        if self.task.kind == "multilabel":
-            output, target = run.outputs(self.data.validation)
-            threshold = choose_common_threshold(output, target, scores=scores_of(self.loss_name, output, labels=True))
+            threshold = "balanced_accuracy" if are_even(target) else "f1"
+        return choose_threshold(output, target, objective=threshold, scores=scores)
+
+    def _evaluate(self, run: Run, seal: Seal, cut: Threshold | None) -> Result:
         rows = seal.open(run.name)
-        result = measure_model(run.model, rows, self.task, self.loss_name, threshold)
+        result = measure_model(run.model, rows, self.task, self.loss_name, cut, self.metrics)
         opened = {"digest": seal.digest, "openings": seal.count(), "rows": len(seal)}
         run.store.put({"result": result.to_json(), "seal": opened})
         return result

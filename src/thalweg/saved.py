@@ -1,6 +1,6 @@
 """A run's trained model: loaded with its weights, asked for predictions, exported."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,9 +16,8 @@ from thalweg.data.inputs import InputSpec
 from thalweg.data.rows import AnyRows, Rows, StepOutput, call, tensors_of
 from thalweg.data.task import Task
 from thalweg.errors import ModelError, StoreError, UsageError
-from thalweg.evaluate.measures import measure
+from thalweg.evaluate.measures import evaluate_outputs, measure_positions
 from thalweg.evaluate.own import measure_own
-from thalweg.evaluate.per_position import measure_per_position
 from thalweg.evaluate.result import Result, Threshold
 from thalweg.parts.metrics.forms import Scores, binary_scores, label_scores, neutral
 from thalweg.parts.metrics.per_position import row_sums
@@ -164,19 +163,35 @@ def to_cpu(value: Any) -> Any:
 
 
 def measure_model(
-    model: nn.Module, rows: AnyRows, task: Task, loss_name: str | None, threshold: Threshold | None
+    model: nn.Module,
+    rows: AnyRows,
+    task: Task,
+    loss_name: str | None,
+    threshold: Threshold | None,
+    metrics: Sequence[str | Callable[[Any, Tensor], float]] = (),
 ) -> Result:
-    """Every measure of a whole model on rows, with intervals."""
+    """Every measure of a whole model on rows, and the metrics asked for, with intervals; over groups where rows have
+    them.
+    """
     if task.kind == "own":
         return measure_own(*own_losses(model, rows, max(1, min(BATCH_ROWS, len(rows) // OWN_BATCHES))))
     if task.kind == "per_position":  # the outputs of all rows, a number per class of each position, would be too large
         batches = batches_of(model, rows, few_rows(rows.target[0], task))
         sums = [row_sums(output, target).cpu() for output, target in batches]
-        return measure_per_position(torch.cat(sums), seed=0, replicates=1000)
+        return measure_positions(torch.cat(sums), groups=rows.groups, seed=0, replicates=1000)
     output, target = outputs_of(model, rows)
     scores = scores_of(loss_name, output, labels=task.kind == "multilabel")
     names = tuple(map(str, task.targets if task.kind == "regression" else task.classes))
-    return measure(output, target, kind=task.kind, scores=scores, threshold=threshold, classes=names)
+    return evaluate_outputs(
+        output,
+        target,
+        kind=task.kind,
+        scores=scores,
+        threshold=threshold,
+        classes=names,
+        groups=rows.groups,
+        metrics=metrics,
+    )
 
 
 def raw_outputs(run: "Run", x: Any) -> Any:

@@ -13,7 +13,7 @@ from scipy import integrate, special, stats
 
 from thalweg.evaluate.classification import area, calibration_error, macro_f1
 from thalweg.evaluate.intervals import f1_interval, mean_interval, mean_of_proportions, wilson
-from thalweg.evaluate.measures import measure
+from thalweg.evaluate.measures import evaluate_outputs
 from thalweg.parts.metrics import macro_roc_auc
 from thalweg.parts.metrics.confusion import f1
 from thalweg.parts.metrics.probability import reliability
@@ -114,9 +114,9 @@ def calibrated(rows, generator, *, distance, share, sure=1.0):
 
 def test_binary_measures_cover():
     generator = torch.Generator().manual_seed(4)
-    truth = measure(*calibrated(400_000, generator, distance=1.5, share=0.3), kind="binary", replicates=2)
+    truth = evaluate_outputs(*calibrated(400_000, generator, distance=1.5, share=0.3), kind="binary", replicates=2)
     samples = [
-        measure(*calibrated(150, generator, distance=1.5, share=0.3), kind="binary", seed=k, replicates=400)
+        evaluate_outputs(*calibrated(150, generator, distance=1.5, share=0.3), kind="binary", seed=k, replicates=400)
         for k in range(400)
     ]
     for name, at_least, widest in (
@@ -178,7 +178,7 @@ def test_regression_measures_cover():
     for k in range(400):
         true = 10 + 3 * torch.randn(80, generator=generator, dtype=torch.float64)
         output = true + torch.randn(80, generator=generator, dtype=torch.float64)
-        samples.append(measure(output, true, kind="regression", seed=k, replicates=500))
+        samples.append(evaluate_outputs(output, true, kind="regression", seed=k, replicates=500))
     for name, truth in (("r2", 1 - 1 / 9), ("rmse", 1.0), ("mae", math.sqrt(2 / math.pi))):
         judge([(s[name].value, s[name].low, s[name].high) for s in samples], truth, widest=1.15)
 

@@ -4,7 +4,7 @@ import torch
 from sklearn import metrics as reference
 
 from thalweg.evaluate.curves import POINTS, corners, predicted_curves, rank_curves
-from thalweg.evaluate.measures import measure
+from thalweg.evaluate.measures import evaluate_outputs
 
 
 def test_corners_are_kept_and_straight_lines_are_not():
@@ -45,7 +45,7 @@ def test_a_perfect_network_has_a_corner():
 
 def test_predicted_against_true_is_a_sample_of_the_rows():
     true = torch.arange(1000.0)
-    result = measure(true + 1, true, kind="regression", seed=3)
+    result = evaluate_outputs(true + 1, true, kind="regression", seed=3)
     (curve,) = result.curves
     assert len(curve.x) == POINTS
     assert all(y == x + 1 for x, y in zip(curve.x, curve.y, strict=True))

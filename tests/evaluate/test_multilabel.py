@@ -7,7 +7,7 @@ import torch
 from sklearn import metrics as sk
 
 from thalweg.errors import UsageError
-from thalweg.evaluate.measures import measure
+from thalweg.evaluate.measures import evaluate_outputs
 from thalweg.evaluate.result import Result
 from thalweg.evaluate.threshold import choose_common_threshold
 
@@ -22,7 +22,7 @@ def rows(count: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 OUTPUT, TARGET = rows(400)
-RESULT = measure(OUTPUT, TARGET, kind="multilabel", classes=("rain", "snow", "fog", "storm"))
+RESULT = evaluate_outputs(OUTPUT, TARGET, kind="multilabel", classes=("rain", "snow", "fog", "storm"))
 
 
 def test_values_are_scikit_learns() -> None:
@@ -61,7 +61,7 @@ def test_it_survives_json() -> None:
 def test_a_label_without_rows_is_undefined_with_a_reason_and_left_out_of_means() -> None:
     target = TARGET.clone()
     target[:, 3] = 0
-    result = measure(OUTPUT, target, kind="multilabel", replicates=100)
+    result = evaluate_outputs(OUTPUT, target, kind="multilabel", replicates=100)
     row = result.per_class[3]
     for found in (row.recall, row.f1, row.average_precision, row.auc):
         assert math.isnan(found.value)
@@ -74,22 +74,22 @@ def test_a_label_without_rows_is_undefined_with_a_reason_and_left_out_of_means()
 
 
 def test_rows_without_any_label_measure_little() -> None:
-    result = measure(OUTPUT, torch.zeros_like(TARGET), kind="multilabel", replicates=100)
+    result = evaluate_outputs(OUTPUT, torch.zeros_like(TARGET), kind="multilabel", replicates=100)
     assert math.isnan(result["micro_f1"].value)
     assert result["micro_f1"].note == "undefined: no row has any label"
     assert result["subset_accuracy"].value < 1
 
 
 def test_a_perfect_network_is_not_proven_perfect() -> None:
-    result = measure(20.0 * (2 * TARGET[:40] - 1), TARGET[:40], kind="multilabel", replicates=200)
+    result = evaluate_outputs(20.0 * (2 * TARGET[:40] - 1), TARGET[:40], kind="multilabel", replicates=200)
     for name in ("micro_f1", "macro_f1", "subset_accuracy", "label_accuracy", "macro_average_precision", "macro_auc"):
         assert result[name].value == 1
         assert result[name].low < 0.99
 
 
 def test_intervals_hold_the_truth_although_labels_depend_on_each_other() -> None:
-    truth = measure(*rows(200_000, seed=1), kind="multilabel", replicates=1)
-    found = [measure(*rows(120, seed=s), kind="multilabel", replicates=99) for s in range(100, 140)]
+    truth = evaluate_outputs(*rows(200_000, seed=1), kind="multilabel", replicates=1)
+    found = [evaluate_outputs(*rows(120, seed=s), kind="multilabel", replicates=99) for s in range(100, 140)]
     for name in ("micro_f1", "macro_f1", "subset_accuracy", "label_accuracy", "macro_auc", "macro_average_precision"):
         held = sum(m[name].low <= truth[name].value <= m[name].high for m in found)
         assert held >= 34, name  # of 40; with a coverage of 0.95 fewer come by chance once in 300
@@ -102,9 +102,11 @@ def test_the_common_threshold_has_the_best_micro_f1() -> None:
     assert reached == pytest.approx(chosen.reached)
     assert reached >= best
     assert (chosen.objective, chosen.count) == ("micro_f1", 400)
-    assert measure(OUTPUT, TARGET, kind="multilabel", threshold=chosen, replicates=9)["micro_f1"].value == reached
+    assert (
+        evaluate_outputs(OUTPUT, TARGET, kind="multilabel", threshold=chosen, replicates=9)["micro_f1"].value == reached
+    )
 
 
 def test_names_must_be_as_many_as_labels() -> None:
     with pytest.raises(UsageError, match="4 classes; received 2 names"):
-        measure(OUTPUT, TARGET, kind="multilabel", classes=("a", "b"))
+        evaluate_outputs(OUTPUT, TARGET, kind="multilabel", classes=("a", "b"))

@@ -8,7 +8,7 @@ from sklearn import metrics as sk
 from torch.nn import functional as F
 
 from thalweg.errors import UsageError
-from thalweg.evaluate.measures import measure
+from thalweg.evaluate.measures import evaluate_outputs
 from thalweg.evaluate.result import Result
 
 
@@ -23,7 +23,7 @@ def sequences(count: int, seed: int = 0, length: int = 20) -> tuple[torch.Tensor
 
 
 OUTPUT, TARGET = sequences(200)
-RESULT = measure(OUTPUT, TARGET, kind="per_position")
+RESULT = evaluate_outputs(OUTPUT, TARGET, kind="per_position")
 
 
 def test_values_count_positions() -> None:
@@ -41,8 +41,10 @@ def test_values_count_positions() -> None:
 
 @pytest.mark.parametrize("name", ["accuracy", "perplexity"])
 def test_intervals_hold_the_truth_where_errors_come_in_whole_rows(name: str) -> None:
-    truth = measure(*sequences(20_000, seed=1), kind="per_position", replicates=1)[name].value
-    found = [measure(*sequences(60, seed=s), kind="per_position", replicates=199)[name] for s in range(100, 160)]
+    truth = evaluate_outputs(*sequences(20_000, seed=1), kind="per_position", replicates=1)[name].value
+    found = [
+        evaluate_outputs(*sequences(60, seed=s), kind="per_position", replicates=199)[name] for s in range(100, 160)
+    ]
     assert sum(m.low <= truth <= m.high for m in found) >= 53
     positions = found[0].count
     naive = 1.96 * math.sqrt(0.25 / positions)
@@ -51,13 +53,13 @@ def test_intervals_hold_the_truth_where_errors_come_in_whole_rows(name: str) -> 
 
 
 def test_all_right_is_not_proven_perfect() -> None:
-    result = measure(50.0 * F.one_hot(TARGET.clamp_min(0), 5), TARGET, kind="per_position")
+    result = evaluate_outputs(50.0 * F.one_hot(TARGET.clamp_min(0), 5), TARGET, kind="per_position")
     assert result["accuracy"].value == 1
     assert result["accuracy"].low == pytest.approx(0.981, abs=0.001)  # Wilson for 200 rows
 
 
 def test_without_a_counted_position_all_is_undefined() -> None:
-    result = measure(OUTPUT, torch.full_like(TARGET, -100), kind="per_position")
+    result = evaluate_outputs(OUTPUT, torch.full_like(TARGET, -100), kind="per_position")
     assert math.isnan(result["accuracy"].value)
     assert result["accuracy"].note == "undefined: no position counts"
 
@@ -66,7 +68,7 @@ def test_each_target_of_a_regression_is_measured_in_its_unit() -> None:
     generator = torch.Generator().manual_seed(0)
     true = torch.randn(100, 2, generator=generator) * torch.tensor([1.0, 1000.0])
     predicted = true + torch.randn(100, 2, generator=generator) * torch.tensor([0.5, 100.0])
-    result = measure(predicted, true, kind="regression", classes=("width", "price"))
+    result = evaluate_outputs(predicted, true, kind="regression", classes=("width", "price"))
     assert result["r2"].value == pytest.approx(sk.r2_score(true, predicted))
     for k, row in enumerate(result.per_target):
         assert row.name == ("width", "price")[k]
@@ -76,6 +78,6 @@ def test_each_target_of_a_regression_is_measured_in_its_unit() -> None:
         assert row.rmse.low < row.rmse.value < row.rmse.high
     assert [curve.label for curve in result.curves] == ["width", "price"]
     assert Result.from_json(result.to_json()) == result
-    assert measure(predicted[:, 0], true[:, 0], kind="regression").per_target == ()
+    assert evaluate_outputs(predicted[:, 0], true[:, 0], kind="regression").per_target == ()
     with pytest.raises(UsageError, match="2 targets; received 3 names"):
-        measure(predicted, true, kind="regression", classes=("a", "b", "c"))
+        evaluate_outputs(predicted, true, kind="regression", classes=("a", "b", "c"))

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from thalweg.errors import UsageError
-from thalweg.evaluate.measures import measure
+from thalweg.evaluate.measures import evaluate_outputs
 from thalweg.evaluate.result import Result, Threshold
 
 
@@ -16,10 +16,12 @@ def examples():
     true = torch.randint(3, (60,), generator=generator)
     logits = torch.randn(60, 4, generator=generator)
     return [
-        measure(logits, true, kind="multiclass", classes=["a", "b", "c", "nan"], replicates=50),
-        measure(logits[:, 0], (true > 0).long(), kind="binary", replicates=50),
-        measure(torch.ones(3), torch.zeros(3), kind="binary", threshold=Threshold(-math.inf, "logits", "validation")),
-        measure(logits[:, :2], logits[:, 2:], kind="regression", replicates=50),
+        evaluate_outputs(logits, true, kind="multiclass", classes=["a", "b", "c", "nan"], replicates=50),
+        evaluate_outputs(logits[:, 0], (true > 0).long(), kind="binary", replicates=50),
+        evaluate_outputs(
+            torch.ones(3), torch.zeros(3), kind="binary", threshold=Threshold(-math.inf, "logits", "validation")
+        ),
+        evaluate_outputs(logits[:, :2], logits[:, 2:], kind="regression", replicates=50),
     ]
 
 

@@ -8,13 +8,18 @@ from hypothesis import strategies as st
 from sklearn import metrics as reference
 
 from thalweg.errors import DataError, UsageError
-from thalweg.evaluate.measures import measure
+from thalweg.evaluate.measures import evaluate_outputs
 from thalweg.evaluate.threshold import choose_threshold
 
 OBJECTIVES = {
     "f1": lambda true, hard: reference.f1_score(true, hard, zero_division=0),
     "balanced_accuracy": reference.balanced_accuracy_score,
     "youden": lambda true, hard: reference.balanced_accuracy_score(true, hard, adjusted=True),
+    "f2": lambda true, hard: reference.fbeta_score(true, hard, beta=2, zero_division=0),
+    "f0.5": lambda true, hard: reference.fbeta_score(true, hard, beta=0.5, zero_division=0),
+    "accuracy": reference.accuracy_score,
+    "mcc": reference.matthews_corrcoef,
+    "cost_10": lambda true, hard: -(10 * (true * ~hard).sum() + ((1 - true) * hard).sum()) / len(true),
 }
 tied = st.integers(2, 40).flatmap(
     lambda n: st.tuples(
@@ -87,7 +92,7 @@ def test_one_class_cannot_choose_and_says_so():
 def test_nan_and_an_unknown_objective_are_refused():
     with pytest.raises(DataError, match="NaN"):
         choose_threshold(torch.tensor([math.nan, 1.0]), torch.tensor([0, 1]))
-    with pytest.raises(UsageError, match=r"received 'youdin'\. Did you mean 'youden'"):
+    with pytest.raises(UsageError, match=r"got 'youdin'\. Did you mean 'youden'"):
         choose_threshold(torch.tensor([0.0, 1.0]), torch.tensor([0, 1]), objective="youdin")
 
 
@@ -96,14 +101,50 @@ def test_the_measures_are_taken_at_the_chosen_threshold():
     true = (torch.rand(400, generator=generator) < 0.1).long()
     score = torch.randn(400, generator=generator) + 2 * true - 3
     chosen = choose_threshold(score[:200], true[:200])
-    result = measure(score[200:], true[200:], kind="binary", threshold=chosen, replicates=50)
+    result = evaluate_outputs(score[200:], true[200:], kind="binary", threshold=chosen, replicates=50)
     hard = score[200:] > chosen.value
     assert result.threshold == chosen
     assert result["f1"].value == pytest.approx(reference.f1_score(true[200:], hard))
-    given_number = measure(score[200:], true[200:], kind="binary", threshold=chosen.value, replicates=50)
+    given_number = evaluate_outputs(score[200:], true[200:], kind="binary", threshold=chosen.value, replicates=50)
     assert given_number.confusion == result.confusion
     assert given_number.threshold.chosen_on == "given"
     with pytest.raises(UsageError, match="chosen on logits, and the outputs are probabilities"):
-        measure(score.sigmoid(), true, kind="binary", scores="probabilities", threshold=chosen)
+        evaluate_outputs(score.sigmoid(), true, kind="binary", scores="probabilities", threshold=chosen)
     with pytest.raises(UsageError, match="belongs to a binary or multi-label task; this one is multiclass"):
-        measure(torch.eye(3), torch.arange(3), kind="multiclass", threshold=0.5)
+        evaluate_outputs(torch.eye(3), torch.arange(3), kind="multiclass", threshold=0.5)
+
+
+@pytest.mark.parametrize("objective", ["recall_at_precision_0.7", "precision_at_recall_0.7", "tpr_at_fpr_0.1"])
+def test_a_limit_is_kept_and_nothing_better_keeps_it(objective):
+    generator = torch.Generator().manual_seed(3)
+    true = (torch.rand(400, generator=generator) < 0.4).long()
+    scores = (torch.randn(400, generator=generator) + 1.5 * true).round(decimals=1)
+    found = choose_threshold(scores, true, objective=objective)
+
+    def kept(cut):
+        hard = (scores > cut).numpy()
+        recall = reference.recall_score(true, hard)
+        precision = reference.precision_score(true, hard, zero_division=0)
+        false_rate = float((hard & (true == 0).numpy()).sum() / (true == 0).sum())
+        return {
+            "recall_at_precision_0.7": (recall, precision >= 0.7),
+            "precision_at_recall_0.7": (precision, recall >= 0.7),
+            "tpr_at_fpr_0.1": (recall, false_rate <= 0.1),
+        }[objective]
+
+    value, keeps = kept(found.value)
+    assert keeps
+    assert value == pytest.approx(found.reached, abs=1e-12)
+    others = [kept(cut) for cut in (*torch.unique(scores).tolist(), -math.inf)]
+    assert value == pytest.approx(max(value for value, keeps in others if keeps), abs=1e-12)
+
+
+def test_a_limit_that_no_cut_keeps_chooses_nothing():
+    found = choose_threshold(torch.tensor([2.0, 1.0]), torch.tensor([0, 1]), objective="recall_at_precision_0.9")
+    assert (found.value, found.chosen_on, found.note) == (0.0, "default", "not chosen: no cut keeps the limit")
+
+
+@pytest.mark.parametrize("objective", ["f", "f0", "fbeta", "cost_", "tpr_at_fpr_1.5", "auc", "f-1"])
+def test_an_unknown_objective_is_named(objective):
+    with pytest.raises(UsageError, match=r"Allowed: f1, f2, f0\.5"):
+        choose_threshold(torch.tensor([2.0, 1.0]), torch.tensor([0, 1]), objective=objective)

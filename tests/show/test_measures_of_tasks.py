@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from thalweg.evaluate.measures import measure
+from thalweg.evaluate.measures import evaluate_outputs
 from thalweg.evaluate.result import Result
 from thalweg.show.measures import result_lines
 from thalweg.show.report.measures import result_cards
@@ -12,9 +12,11 @@ G = torch.Generator().manual_seed(0)
 FLAGS = (torch.rand(120, 3, generator=G) < 0.3).long()
 FLAGS[:, 2] = 0
 NAMES = ("rain", "<b>snow</b>", "a very long name of a label that goes on")
-LABELS = measure(torch.randn(120, 3, generator=G) + 2 * FLAGS, FLAGS, kind="multilabel", classes=NAMES, replicates=99)
+LABELS = evaluate_outputs(
+    torch.randn(120, 3, generator=G) + 2 * FLAGS, FLAGS, kind="multilabel", classes=NAMES, replicates=99
+)
 NUMBERS = torch.randn(120, 2, generator=G)
-TARGETS = measure(NUMBERS + 0.5, NUMBERS, kind="regression", classes=("price", "weight"), replicates=99)
+TARGETS = evaluate_outputs(NUMBERS + 0.5, NUMBERS, kind="regression", classes=("price", "weight"), replicates=99)
 
 
 def lines(result: Result, width: int = 80) -> list[str]:

@@ -1,7 +1,7 @@
 """From what the user gave to the parts that are trained on, validated on, and sealed."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from os import PathLike
 from pathlib import Path
@@ -29,7 +29,7 @@ from thalweg.data.prepare_streams import is_stream, prepare_streams, refuse_row_
 from thalweg.data.rows import AnyRows, Collate, Inputs, Part, StepFunction
 from thalweg.data.seal import Seal
 from thalweg.data.sources import read_source
-from thalweg.data.split import Split, split_rows
+from thalweg.data.split import Split, group_codes, split_rows
 from thalweg.data.tables import TargetName
 from thalweg.data.task import OWN, Task, infer_task
 from thalweg.data.weights import ClassWeights, find_sample_weights, weigh
@@ -170,6 +170,9 @@ def prepare(
     summary = summarize(parted, parts, found, seed)
     summary["notes"] = [*opened.notes, *notes, *summary["notes"]]
     rows = {part: make_rows(of, part, spec, found, step) for part, of in parts.items()}
+    if groups is not None:
+        codes = group_codes(groups, len(data))
+        rows |= {part: replace(rows[part], groups=codes[of.ids]) for part, of in parts.items() if not of.given}
     readings = find_duplicates(rows)
     summary["notes"] += duplicate_notes(readings)
     return Prepared(

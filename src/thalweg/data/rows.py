@@ -157,6 +157,7 @@ class Rows:
         part: which part of the split these rows are; whatever is fitted takes `"train"` only.
         weights: `[N]` float32, how much each row counts in the loss; None where all count alike.
         step: the user's own, which then gets each batch as `(inputs, target)`.
+        groups: `[N]` codes of the groups that the rows were split by; None where they were not.
     """
 
     inputs: Inputs
@@ -165,6 +166,7 @@ class Rows:
     part: Part
     weights: Tensor | None = None
     step: StepFunction | None = None
+    groups: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -189,6 +191,7 @@ class DatasetRows:
         collate: a list of items -> a batch; None where items are pairs `(x, y)` of which all x have the same shape.
         step: the user's own, which then gets each batch.
         task: brings the target of a collated batch into the form that the loss takes.
+        groups: `[N]` codes of the groups that the rows were split by; None where they were not.
     """
 
     dataset: Items
@@ -199,6 +202,7 @@ class DatasetRows:
     collate: Collate | None = None
     step: StepFunction | None = None
     task: Task | None = None
+    groups: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -220,6 +224,7 @@ class StreamRows:
     sample: DatasetRows
     item_seconds: float = 0.0
     weights: None = None
+    groups: None = None
 
     @property
     def part(self) -> Part:
@@ -262,6 +267,7 @@ class BatchRows:
     sample: tuple[Any, ...] = ()
     inexact: str = ""
     weights: None = None
+    groups: None = None
 
     @property
     def exact(self) -> bool:

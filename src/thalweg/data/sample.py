@@ -58,15 +58,16 @@ def read(rows: Rows | DatasetRows, positions: Tensor) -> Rows | DatasetRows:
     """The rows at `positions` in memory: as tensors, or as the items from which batches are collated."""
     target, ids = rows.target[positions], rows.ids[positions]
     weights = None if rows.weights is None else rows.weights[positions]
+    groups = None if rows.groups is None else rows.groups[positions]
     if isinstance(rows, Rows):
-        return Rows(take(rows.inputs, positions), target, ids, rows.part, weights, rows.step)
+        return Rows(take(rows.inputs, positions), target, ids, rows.part, weights, rows.step, groups)
     with unchanged_generators():
         if rows.collate is not None:
             kept = dict(zip(ids.tolist(), Reader(rows, 0).items(0, ids), strict=True))
-            return replace(rows, dataset=kept, target=target, ids=ids, weights=weights)
+            return replace(rows, dataset=kept, target=target, ids=ids, weights=weights, groups=groups)
         stacked = Reader(rows, 0).read(0, positions.tolist())
     inputs: Inputs = tuple(stacked) if isinstance(stacked, list) else stacked
-    return Rows(inputs, target, ids, rows.part, weights, rows.step)
+    return Rows(inputs, target, ids, rows.part, weights, rows.step, groups)
 
 
 def in_memory(rows: BatchRows, batches: list[Any]) -> BatchRows:

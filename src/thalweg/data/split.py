@@ -136,6 +136,11 @@ def _keys(name: str, values: Any, num_rows: int) -> Tensor:
     return torch.as_tensor(codes, dtype=torch.int64)
 
 
+def group_codes(groups: Any, num_rows: int) -> Tensor:
+    """`[N]` int64: the same number for rows of the same group."""
+    return _keys("groups", groups, num_rows)
+
+
 def _random(sizes: Sizes, generator: torch.Generator, note: str) -> tuple[Tensor, str, str]:
     num_rows = sum(sizes)
     part = torch.zeros(num_rows, dtype=torch.int64)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 
 import torch
@@ -33,8 +33,10 @@ class Statistic:
     parts: int = 1
 
 
-def bootstrap(statistic: Statistic, *, num_rows: int, seed: int, replicates: int = 1000) -> Interval:
-    """A 95 % BCa interval: each replicate draws N rows with replacement.
+def bootstrap(
+    statistic: Statistic, *, num_rows: int, seed: int, replicates: int = 1000, groups: Tensor | None = None
+) -> Interval:
+    """A 95 % BCa interval: each replicate draws N rows with replacement, or G whole groups of rows.
 
     The quantiles taken from the replicates are `Phi(z0 + (z0 + z) / (1 - a (z0 + z)))` with the bias `z0` (from the
     share of replicates below the estimate) and the acceleration `a = sum u^3 / (6 (sum u^2)^1.5)`, where `u` is the
@@ -47,13 +49,23 @@ def bootstrap(statistic: Statistic, *, num_rows: int, seed: int, replicates: int
         seed: of the draws; the same seed gives the same interval.
         replicates: R; where R N (times the parts) exceeds 5e7, the interval is normal, with the infinitesimal
             jackknife's `sum u^2` as variance (on the logit scale for a statistic from 0 to 1).
+        groups: `[N]` codes 0 to G - 1 of rows that depend on each other, such as those of one person: they are drawn
+            together, and the influence of a group is the sum of its rows'. Source: Field and Welsh 2007.
     """
     value, gradient = influence(statistic, num_rows)
+    units = num_rows
+    if groups is not None:
+        units = int(groups.max()) + 1
+        gradient = torch.zeros(units, dtype=gradient.dtype).index_add(0, groups, gradient)
+        statistic = replace(statistic, support=min(statistic.support, units))
     if replicates * num_rows * statistic.parts > BUDGET:
         return delta_interval(statistic, value, gradient)
     generator = torch.Generator().manual_seed(seed)
-    drawn = [statistic.function(resample(size, num_rows, generator)) for size in chunk_sizes(replicates, num_rows)]
-    return bca_interval(statistic, value, gradient, torch.cat(drawn))
+    drawn = []
+    for size in chunk_sizes(replicates, num_rows):
+        weights = resample(size, units, generator)
+        drawn.append(statistic.function(weights if groups is None else weights[:, groups]))
+    return bca_interval(statistic, value, gradient, torch.cat(drawn), unit="rows" if groups is None else "groups")
 
 
 def chunk_sizes(replicates: int, num_rows: int) -> list[int]:
@@ -77,12 +89,14 @@ def influence(statistic: Statistic, num_rows: int) -> tuple[float, Tensor]:
     return value.item(), gradient[0]
 
 
-def bca_interval(statistic: Statistic, value: float, gradient: Tensor, drawn: Tensor) -> Interval:
+def bca_interval(
+    statistic: Statistic, value: float, gradient: Tensor, drawn: Tensor, *, unit: str = "rows"
+) -> Interval:
     """The BCa interval of one statistic; none where the replicates do not vary."""
     drawn = drawn[drawn.isfinite()].sort().values  # a replicate without any positive row has no average precision
     spread = float(gradient.square().sum().sqrt())
     if statistic.support < 2 or len(drawn) < 2 or drawn[0] == drawn[-1] or spread == 0:
-        return no_interval("the resampled rows do not vary")
+        return no_interval(f"the resampled {unit} do not vary")
     share = float((drawn < value).sum() + (drawn == value).sum() / 2) / len(drawn)
     bias = NORMAL.inv_cdf(min(max(share, 1 / len(drawn)), 1 - 1 / len(drawn)))
     acceleration = float(gradient.pow(3).sum()) / (6 * spread**3)
@@ -94,15 +108,17 @@ def bca_interval(statistic: Statistic, value: float, gradient: Tensor, drawn: Te
             return float(drawn[0] if z < 0 else drawn[-1])
         return float(torch.quantile(drawn, NORMAL.cdf(bias + (bias + z) / scale)))
 
-    note = f"only {statistic.support} rows carry it: the interval is rough" if statistic.support < ROUGH else ""
-    return Interval(limit(-reach), limit(reach), "bootstrap (BCa)", note)
+    note = f"only {statistic.support} {unit} carry it: the interval is rough" if statistic.support < ROUGH else ""
+    method = "bootstrap (BCa)" if unit == "rows" else f"bootstrap of whole {unit} (BCa)"
+    return Interval(limit(-reach), limit(reach), method, note)
 
 
 def delta_interval(statistic: Statistic, value: float, gradient: Tensor) -> Interval:
     """`value ± z sqrt(sum u^2)`, on the logit scale for a statistic strictly between 0 and 1."""
     spread = float(gradient.square().sum().sqrt())
-    if spread == 0:
+    if spread == 0 or statistic.support < 2:
         return no_interval("the resampled rows do not vary")
+    spread *= student_quantile(statistic.support - 1) / Z * math.sqrt(statistic.support / (statistic.support - 1))
     if not (statistic.unit and 0 < value < 1):
         return Interval(value - Z * spread, value + Z * spread, "infinitesimal jackknife")
     return Interval(*logit_limits(value, spread), "infinitesimal jackknife (logit)")

@@ -22,6 +22,43 @@ def average_precision_by_weight(score: Tensor, true: Tensor) -> Callable[[Tensor
     return value
 
 
+def class_counts_by_weight(
+    predicted: Tensor, true: Tensor, num_classes: int
+) -> Callable[[Tensor], tuple[Tensor, Tensor, Tensor]]:
+    """Weights `[R, N]` -> weight of right rows, of rows called, and of rows, of each class: `[R, K]` each."""
+
+    def counts(weights: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        nothing = weights.new_zeros(len(weights), num_classes)
+        right = weights * (predicted == true)
+        return (
+            nothing.index_add(1, true, right),
+            nothing.index_add(1, predicted, weights),
+            nothing.index_add(1, true, weights),
+        )
+
+    return counts
+
+
+def roc_auc_by_weight(score: Tensor, positive: Tensor) -> Callable[[Tensor], Tensor]:
+    """The area under the ROC curve as a function of row weights `[R, N]`, ties counting half; NaN without a class."""
+    _, place = torch.unique(score, return_inverse=True)
+    num_values = int(place.max()) + 1
+
+    def value(weights: Tensor) -> Tensor:
+        nothing = weights.new_zeros(len(weights), num_values)
+        found = nothing.index_add(1, place, weights * positive)
+        other = nothing.index_add(1, place, weights * ~positive)
+        below = other.cumsum(1) - other / 2
+        return (found * below).sum(1) / (found.sum(1) * other.sum(1))
+
+    return value
+
+
+def row_mean_by_weight(values: Tensor) -> Callable[[Tensor], Tensor]:
+    """The mean of `[N]` values as a function of row weights `[R, N]`."""
+    return ratio_by_weight(values.double(), torch.ones_like(values, dtype=torch.float64))
+
+
 def mean_by_weight(functions: Sequence[Callable[[Tensor], Tensor]]) -> Callable[[Tensor], Tensor]:
     """The mean of several functions of row weights `[R, N]`; one that is NaN in a draw is left out of that draw."""
     return lambda weights: torch.stack([function(weights) for function in functions]).nanmean(0)
