@@ -11,7 +11,7 @@ from types import ModuleType
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 # Those on data beside the project are in test_examples.py.
 EXAMPLES = [path for path in sorted((ROOT / "examples").glob("*.py")) if "_folder" not in path.stem + path.read_text()]
 
@@ -48,14 +48,68 @@ def test_the_examples_run(example: Path, tmp_path: Path) -> None:
     assert len(list(tmp_path.glob("runs/*/report.html"))) == 1
 
 
-@pytest.mark.parametrize("name", ["rules.md", "parts.md"])
+reference = load(ROOT / "tools" / "reference.py")
+
+
+@pytest.mark.parametrize("name", reference.PAGES)
 def test_reference_pages_are_up_to_date(name: str) -> None:
-    written = (ROOT / "docs" / name).read_text()
-    assert written == load(ROOT / "tools" / "reference.py").PAGES[name](), "run python tools/reference.py"
+    assert (ROOT / "docs" / name).read_text() == reference.PAGES[name](), "run python tools/reference.py"
+
+
+@pytest.mark.parametrize("family", [*reference.FAMILIES, "measures"])
+def test_pages_and_pictures_of_parts_are_up_to_date(family: str) -> None:
+    files = reference.family_files(family)
+    there = {str(path.relative_to(ROOT / "docs")) for path in (ROOT / "docs" / "parts" / family).iterdir()}
+    assert there == files.keys(), f"run python tools/reference.py {family}"
+    for name, text in files.items():
+        written = (ROOT / "docs" / name).read_text()
+        same = look_alike(written, text) if name.endswith(".svg") else written == text
+        assert same, f"docs/{name} is not up to date; run python tools/reference.py {family}"
+
+
+def look_alike(one: str, other: str) -> bool:
+    """Whether two pictures differ by no more than the last digit of a coordinate, as another processor may round it."""
+    number = re.compile(r"-?\d+(?:\.\d+)?")
+    if number.sub("#", one) != number.sub("#", other):
+        return False
+    pairs = zip(number.findall(one), number.findall(other), strict=True)
+    return all(abs(float(a) - float(b)) < 0.11 + 1e-3 * abs(float(a)) for a, b in pairs)
+
+
+@pytest.mark.parametrize("family", reference.FAMILIES)
+def test_every_part_has_a_picture_an_example_and_a_source(family: str) -> None:
+    parts = reference.parts_of(family)
+    assert parts
+    assert {part.name: missing for part in parts if (missing := reference.lacking(part))} == {}
+
+
+def test_docstrings_become_markdown() -> None:
+    docstring = """Doubles.
+
+        y = 2x
+
+    Args:
+        x, z: numbers,
+            any.
+
+    >>> 2 * 2
+    4
+
+    Source: a paper.
+    """
+    assert load(ROOT / "tools" / "docstrings.py").to_markdown(docstring).split("\n\n") == [
+        "Doubles.",
+        "```text\ny = 2x\n```",
+        "**Arguments**",
+        "- `x`, `z`: numbers, any.",
+        "```python\n>>> 2 * 2\n4\n```",
+        "**Source:** a paper.",
+    ]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
 def test_links_lead_somewhere(page: Path) -> None:
-    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+    prose = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+    for target in re.findall(r"\]\(([^)#]+)\)", prose):
         if not target.startswith("http"):
             assert (page.parent / target).exists(), f"{page.name} links to {target}"

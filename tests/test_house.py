@@ -22,7 +22,20 @@ FLOORS: list[set[str]] = [
     {"doctor"},
     {"evaluate"},
     {"show"},
-    {"alter", "build", "initialize", "setup", "session", "resume", "saved", "experiment", "run"},
+    {
+        "alter",
+        "build",
+        "compare",
+        "fold",
+        "initialization",
+        "setup",
+        "session",
+        "resume",
+        "saved",
+        "experiment",
+        "run",
+        "uncertainty",
+    },
     {"cli", "commands", "source", "__main__"},
 ]
 # What must start without torch: reading a run, explaining a rule, printing help.

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from thalweg.evaluate.threshold import choose_threshold
     from thalweg.experiment import Experiment
     from thalweg.findings import Finding
-    from thalweg.initialize import initialize
+    from thalweg.fold import fold_batch_norm
+    from thalweg.initialization import initialize
     from thalweg.parts import (
         activations,
         averaging,
@@ -49,6 +50,7 @@ __all__ = [
     "averaging",
     "choose_threshold",
     "evaluate_outputs",
+    "fold_batch_norm",
     "initialize",
     "initializers",
     "metrics",
@@ -67,7 +69,8 @@ HOMES = {
     "Reading": "thalweg.readings",
     "Run": "thalweg.run",
     "Spec": "thalweg.build",
-    "initialize": "thalweg.initialize",
+    "fold_batch_norm": "thalweg.fold",
+    "initialize": "thalweg.initialization",
     "choose_threshold": "thalweg.evaluate.threshold",
     "evaluate_outputs": "thalweg.evaluate.measures",
     "windows": "thalweg.data.windows",

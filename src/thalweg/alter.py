@@ -19,8 +19,10 @@ NONE_FOUND = (
 )
 
 
-def alter(network: nn.Module, plan: Plan) -> list[Decision]:
+def alter(network: nn.Module, plan: Plan, *, built_with_activation: bool = False) -> list[Decision]:
     """Changes the modules of `network`, in place, as the plan asks; says what was changed.
+
+    A builder with an argument `activation` has got the plan's already (`built_with_activation`).
 
     Raises:
         ModelError: where the network has nothing of the kind.
@@ -40,16 +42,20 @@ def alter(network: nn.Module, plan: Plan) -> list[Decision]:
     for field, value, change, what in changes:
         if value is None:
             continue
+        if field == "activation" and built_with_activation:
+            decisions.append(Decision(field, str(value), "asked for; the builder got it as its argument"))
+            continue
         places = change(network, value)
         if not places:
             raise ModelError(NONE_FOUND.format(field, value, type(network).__name__, what))
-        decisions.append(Decision(field, str(value), f"asked for; changed at {', '.join(places[:6])}"))
+        told = places if len(places) <= 6 else [*places[:5], places[-1]]  # the last may say what was left alone
+        decisions.append(Decision(field, str(value), f"asked for; changed at {', '.join(told)}"))
     return decisions
 
 
 def initialize_anew(setup: "Setup", rows: "AnyRows") -> Decision:
     """Draws the weights of the setup's network by the plan's initializer, gains and scales taken from training rows."""
-    from thalweg.initialize import initialize
+    from thalweg.initialization import initialize
 
     plan = setup.plan
     assert plan.initialization is not None

@@ -13,6 +13,7 @@ from thalweg.data.rows import Batch, Inputs, Rows, call, is_pair, tensors_of
 from thalweg.data.task import Task
 from thalweg.errors import ModelError, ThalwegError, UsageError
 from thalweg.measure.graph import explain_forward_error
+from thalweg.parts.activations import Activation
 from thalweg.parts.metrics.forms import IGNORED, positions
 from thalweg.train.clone import clone
 from thalweg.train.evaluation import evaluating
@@ -41,7 +42,9 @@ def spec_of(inputs: Inputs, outputs: int) -> Spec:
     return Spec(tuple(tuple(value.shape[1:]) for value in tensors_of(inputs)), outputs)
 
 
-def build_network(model: ModelSource, spec: Spec, *, seed: int, device: torch.device) -> nn.Module:
+def build_network(
+    model: ModelSource, spec: Spec, *, seed: int, device: torch.device, activation: Activation | None = None
+) -> nn.Module:
     """A network of our own: a copy of the user's module, or what their builder returns under `seed`.
 
     Raises:
@@ -56,22 +59,29 @@ def build_network(model: ModelSource, spec: Spec, *, seed: int, device: torch.de
     with global_rng_kept():
         seed_everything(seed)
         try:
-            built = model(spec=spec) if takes_spec(model) else model()
+            given = {"spec": spec} if takes(model, "spec") else {}
+            built = model(**given, **({"activation": activation} if activation and takes_activation(model) else {}))
         except ThalwegError:
             raise
         except Exception as error:
             raise ModelError(
                 f"The model's builder {name_of(model)} raised {type(error).__name__}: {error}. It is called without "
-                "arguments, or with spec=... where it has an argument of that name."
+                "arguments, or with spec=... where it has an argument of that name, and with activation=..., the "
+                f"plan's part, whose module is activation.build()."
             ) from error
     if not isinstance(built, nn.Module):
         raise UsageError(f"The builder {name_of(model)} returned {type(built).__name__}; it must return an nn.Module.")
     return built.to(device)
 
 
-def takes_spec(builder: Callable[..., Any]) -> bool:
+def takes_activation(model: ModelSource) -> bool:
+    """Whether it is a builder with an argument `activation`, which gets the plan's part."""
+    return not isinstance(model, nn.Module | KeptModule) and takes(model, "activation")
+
+
+def takes(builder: Callable[..., Any], name: str) -> bool:
     try:
-        return "spec" in inspect.signature(builder).parameters
+        return name in inspect.signature(builder).parameters
     except (TypeError, ValueError):  # some callables have no signature
         return False
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +18,7 @@ from thalweg.data.tables import TargetName
 from thalweg.data.weights import ClassWeights
 from thalweg.doctor.check import Check
 from thalweg.errors import UsageError
+from thalweg.evaluate.comparison import Comparison
 from thalweg.evaluate.result import Result, Threshold
 from thalweg.evaluate.threshold import choose_common_threshold, choose_threshold
 from thalweg.events import Listener
@@ -160,6 +161,35 @@ class Experiment:
             session = self._session(folder, setup, told)
             session.start(self._facts() | {"user_plan": asked.to_json()})
         return Run(folder, experiment=self, setup=setup)
+
+    def compare(
+        self,
+        *plans: Plan | Mapping[str, Sequence[Any]],
+        plan: Plan | None = None,
+        seeds: int | Sequence[int] = 5,
+        listeners: Sequence[Listener] | None = None,
+        **values: Sequence[Any],
+    ) -> Comparison:
+        """Trains under several plans, equally long and on the same seeds, and says which differences are real (L07).
+
+        `compare(activation=["relu", "gelu", None])` varies one field of the plan, `compare({"optimizer.lr": [0.01, 0.1]})`
+        one of a part's, `compare(plan_a, plan_b)` takes whole plans. Each training is a run of its own, in one folder.
+        Ctrl-C ends with what is there. Test rows are not touched.
+
+        Args:
+            plans: whole plans, or one field's dotted name with its values.
+            plan: what the arms share; by default the automatic recipe. What it leaves open is decided once: the
+                epochs for all arms, everything else in the first training of each arm, its rate included.
+            seeds: how many, from the plan's own or the experiment's on, or which.
+            listeners: as for `train`; by default a line per training is printed.
+            values: one field's name with its values.
+
+        Raises:
+            UsageError: for fewer than two arms, several fields, or values that a plan refuses.
+        """
+        from thalweg.compare import compare, plans_of
+
+        return compare(self, plans_of(plans, plan, values), seeds=seeds, listeners=listeners)
 
     def resume(self, run: Run | str, *, epochs: int | None = None, listeners: Sequence[Listener] | None = None) -> Run:
         """Goes on with a run from its last checkpoint, bit-identical; one killed before its first begins again.

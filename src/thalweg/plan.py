@@ -29,7 +29,6 @@ from thalweg.parts.schedules import Schedule
 
 Auto = Literal["auto"]
 WORDS: dict[str, tuple[str, ...]] = {  # fields that take one of a few words
-    "target_scaling": ("auto", "standardize", "none"),
     "memory_format": ("auto", "contiguous", "channels_last"),
     "precision": ("auto", "float32", "bf16", "fp16"),
     "compile": ("auto", "always", "never"),
@@ -44,6 +43,7 @@ FAMILIES: dict[str, Any] = {
     "initialization": initializers,
     "regularizer": regularizers,
     "preprocessing": preprocessing,
+    "target_scaling": preprocessing,
 }
 PARTS: tuple[tuple[str, type, tuple[str | None, ...]], ...] = (  # fields that are parts, and what they may be besides
     ("optimizer", Optimizer, ("auto",)),
@@ -54,6 +54,7 @@ PARTS: tuple[tuple[str, type, tuple[str | None, ...]], ...] = (  # fields that a
     ("initialization", Initializer, (None,)),
     ("regularizer", Regularizer, (None,)),
     ("preprocessing", Preparation, ("auto", "standardize", "none")),
+    ("target_scaling", Preparation, ("auto", "standardize", "none")),
 )
 AUTOMATIC: dict[str, Any] = {"optimizer": optimizers.AdamW(weight_decay=0.01), "schedule": schedules.WarmupCosine()}
 # Fields that count something: what they take besides integers, and the least.
@@ -80,7 +81,8 @@ class Plan:
         preprocessing: `"standardize"` subtracts the mean and divides by the standard deviation of the training rows
             (L12), inside the model; a part of `tw.preprocessing` does what it says; `"none"` feeds the inputs as they
             are.
-        target_scaling: the same for a regression target; predictions come back in the target's unit.
+        target_scaling: the same for a regression target (parts: Standardize, MinMax, Robust, Log, Power, or a Chain of
+            these); predictions come back in the target's unit.
         activation: a part of `tw.activations` in the place of the network's own between its layers; None keeps those.
         normalization: a part of `tw.normalization` in the place of the network's own; None keeps those.
         dropout: probability of every dropout layer of the network; None keeps their own.
@@ -125,7 +127,7 @@ class Plan:
     batch_size: int | Auto = "auto"
     accumulate: int = 1
     preprocessing: Preparation | str = "auto"
-    target_scaling: str = "auto"
+    target_scaling: Preparation | str = "auto"
     activation: Activation | None = None
     normalization: Normalization | None = None
     dropout: float | None = None

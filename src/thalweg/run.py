@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from thalweg.data.rows import AnyRows
     from thalweg.experiment import Experiment
+    from thalweg.parts.regularizers import Uncertainty
     from thalweg.setup import Setup
 
 EPOCH_READINGS = ("rate", "epoch.seconds", "rows_per_second", "train.loss")
@@ -156,6 +157,25 @@ class Run:
         from thalweg.saved import probabilities
 
         return probabilities(self, x)
+
+    def predict_uncertainty(self, x: Any, *, samples: int = 50, seed: int = 0) -> "Uncertainty":
+        """Predictions for raw inputs averaged over draws of the network's dropout, and how much these disagree (L31).
+
+        `mean` and `std` are of the probabilities, shaped as `predict_probabilities` gives them, or of a regression's
+        values in the target's unit. Of classes there are `entropy`, `expected_entropy` and `mutual_information` in nats
+        too: the last is high on rows that are unlike the training's.
+
+        Args:
+            x: inputs in the form the experiment was given.
+            samples: networks that are drawn, at least 2.
+            seed: decides the draws.
+
+        Raises:
+            UsageError: for a network without dropout.
+        """
+        from thalweg.uncertainty import predict_uncertainty
+
+        return predict_uncertainty(self, x, samples=samples, seed=seed)
 
     @property
     def classes(self) -> tuple[Any, ...]:

@@ -21,8 +21,8 @@ from thalweg.evaluate.own import measure_own
 from thalweg.evaluate.result import Result, Threshold
 from thalweg.parts.metrics.forms import Scores, binary_scores, label_scores, neutral
 from thalweg.parts.metrics.per_position import row_sums
-from thalweg.parts.preprocessing.standardize import TargetScale, restore
-from thalweg.parts.preprocessing.table import TablePreprocessing
+from thalweg.parts.preprocessing.modules.fitted import Fitted
+from thalweg.parts.preprocessing.modules.restore import restore, restore_former_table, under
 from thalweg.train.checkpoint import load_checkpoint, save_checkpoint
 from thalweg.train.clone import clone, set_tensors, tensors
 from thalweg.train.evaluation import evaluating, join
@@ -40,8 +40,8 @@ CHECKPOINTS = "checkpoints"
 CUT = ("binary", "multilabel")  # tasks whose scores are cut at a threshold
 
 
-def save_preparation(folder: Path, preprocessing: nn.Module | None, scaling: TargetScale | None) -> None:
-    """Writes what was fitted on the training rows beside the weights."""
+def save_preparation(folder: Path, preprocessing: nn.Module | None, scaling: Fitted | None) -> None:
+    """Writes what was fitted on the training rows beside the weights: tensors, and the modules' form as JSON."""
     parts = {"inputs": preprocessing, "target": scaling}
     state = {
         f"{name}.{key}": value
@@ -49,33 +49,23 @@ def save_preparation(folder: Path, preprocessing: nn.Module | None, scaling: Tar
         if part is not None
         for key, value in part.state_dict().items()
     }
-    form = getattr(preprocessing, "form", None)
-    facts = {
-        "inputs": "table" if isinstance(preprocessing, TablePreprocessing) else form,
-        "target": scaling is not None,
-    }
+    facts = {name: None if part is None else part.form for name, part in parts.items()}
     save_checkpoint(folder / CHECKPOINTS, "preparation", state, facts)
 
 
-def load_preparation(folder: Path, spec: InputSpec) -> tuple[nn.Module | None, TargetScale | None]:
-    """What `save_preparation` wrote."""
+def load_preparation(folder: Path, spec: InputSpec) -> tuple[nn.Module | None, Fitted | None]:
+    """What `save_preparation` wrote, now or when inputs and targets could only be standardized."""
     state, facts = load_checkpoint(folder / CHECKPOINTS, "preparation")
-    own = {
-        part: {k.removeprefix(f"{part}."): v for k, v in state.items() if k.startswith(f"{part}.")}
-        for part in ("inputs", "target")
-    }
+    inputs, target = facts["inputs"], facts["target"]
     preprocessing: nn.Module | None = None
-    if facts["inputs"] == "table":
+    if inputs == "table":
         assert spec.table is not None
-        preprocessing = TablePreprocessing(spec.table)
-        preprocessing.load_state_dict(own["inputs"])
-    elif facts["inputs"] is not None:
-        preprocessing = restore(own["inputs"], facts["inputs"])
-    scaling = None
-    if facts["target"]:
-        scaling = TargetScale(own["target"]["mean"], own["target"]["scale"])
-        scaling.load_state_dict(own["target"])
-    return preprocessing, scaling
+        preprocessing = restore_former_table(under(state, "inputs."), spec.table)
+    elif inputs is not None:
+        preprocessing = restore(under(state, "inputs."), inputs)
+    if isinstance(target, bool):
+        target = {"module": "TargetScale"} if target else None
+    return preprocessing, None if target is None else restore(under(state, "target."), target)
 
 
 def load_model(
@@ -107,7 +97,7 @@ def load_weights(run: "Run", network: nn.Module) -> None:
         weights = load_checkpoint(folder, "best")[0]
     else:
         state = load_checkpoint(folder, "last")[0]
-        kept = "average." if run.plan.averaging is not None else "network."
+        kept = "average." if any(k.startswith("average.") for k in state) else "network."
         weights = {k.removeprefix(kept): v for k, v in state.items() if k.startswith(kept)}
     own = tensors(network)
     wrong = sorted(own.keys() ^ weights.keys()) + [k for k in own if k in weights and own[k].shape != weights[k].shape]
@@ -257,10 +247,16 @@ def probabilities(run: "Run", x: Any) -> Tensor:
     task, output, scores = class_outputs(run, x)
     if task.kind == "regression":
         raise UsageError("A regression has no probabilities; run.predict(x) gives its values.")
-    if task.kind == "multilabel":
+    return class_probabilities(output, task.kind, scores, run.store.get("class_dim"))
+
+
+def class_probabilities(output: Tensor, kind: str, scores: Scores, dim: int | None) -> Tensor:
+    """A classifier's outputs as probabilities, the classes last; `dim` is theirs where each position has one."""
+    if kind == "multilabel":
         return output if scores == "probabilities" else output.sigmoid()
-    if task.kind == "per_position":
-        return output.movedim(run.store.get("class_dim"), -1).softmax(-1)
+    if kind == "per_position":
+        assert dim is not None
+        return output.movedim(dim, -1).softmax(-1)
     if output.dim() > 1 and output.shape[1] > 1:
         return output if scores == "probabilities" else output.softmax(1)
     positive = output.reshape(-1)

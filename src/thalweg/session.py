@@ -38,6 +38,7 @@ from thalweg.train.clone import clone, set_tensors, tensors
 from thalweg.train.loop import Job, Training
 from thalweg.train.losses import LossFunction
 from thalweg.train.memory import out_of_memory_named
+from thalweg.train.smoothing import smoothed_loss
 from thalweg.train.step import clipping_of
 
 FIT_ROWS = (1024, 2000)  # training rows to measure the kept weights on; a unit is called dead on a thousand at least
@@ -250,7 +251,9 @@ class Session:
             batch_size=plan.batch_size,
             accumulate=plan.accumulate,
             clipping=clipping_of(plan),
+            regularizer=plan.regularizer,
             decay_all=plan.decay_all,
+            trained_loss=smoothed_loss(self.loss, plan.label_smoothing),
             seed=plan.seed,
             device=setup.device,
             transform=setup.transform,
@@ -262,13 +265,14 @@ class Session:
         plan, num_rows = self.plan, len(self.prepared.train)
         assert plan.optimizer != "auto"
         assert plan.optimizer.lr != "auto"
+        assert plan.schedule != "auto"
         assert isinstance(plan.epochs, int)
         assert isinstance(plan.batch_size, int)
         num_steps = plan.epochs * math.ceil(num_rows / (plan.batch_size * plan.accumulate))
         return [
             Reading("plan.rate", plan.optimizer.lr),
             Reading("plan.steps", num_steps),
-            Reading("plan.warmup_steps", getattr(plan.schedule, "warmup", 0.0) * num_steps),
+            Reading("plan.warmup_steps", plan.schedule.warmup_steps(num_steps)),
             Reading("data.train_rows", num_rows),
         ]
 

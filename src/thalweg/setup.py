@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from thalweg.alter import alter, initialize_anew
-from thalweg.build import ModelSource, build_network, spec_of, try_forward, try_loss
+from thalweg.build import ModelSource, build_network, spec_of, takes_activation, try_forward, try_loss
 from thalweg.data.feeder import Feeder
 from thalweg.data.loaders import together
 from thalweg.data.noise import global_rng_kept
@@ -33,17 +33,22 @@ from thalweg.data.workers import choose_workers, obstacle
 from thalweg.errors import UsageError
 from thalweg.parts.metrics import Metric, metric
 from thalweg.parts.metrics.forms import class_dim
-from thalweg.parts.preprocessing.standardize import Standardize, TargetScale
-from thalweg.parts.preprocessing.table import TablePreprocessing
+from thalweg.parts.preprocessing import Preparation, Standardize, Table
+from thalweg.parts.preprocessing.modules.affine import TargetScale
+from thalweg.parts.preprocessing.modules.fitted import Fitted
+from thalweg.parts.preprocessing.modules.table import TablePreprocessing
+from thalweg.parts.preprocessing.modules.target import fit_target
 from thalweg.plan import Plan
 from thalweg.recipe import Decision, resolve
 from thalweg.train.clone import clone
 from thalweg.train.evaluation import evaluating
 from thalweg.train.kept import KeptModule
 from thalweg.train.layout import channels_last, choose_layout, has_images, use_layout
+from thalweg.train.length import require_fitting_schedule
 from thalweg.train.loop import gives_single_rows, single_rows_named
 from thalweg.train.losses import LossFunction
 from thalweg.train.recompute import blocks_of
+from thalweg.train.smoothing import smoothed_loss
 
 M = TypeVar("M", bound=nn.Module)
 STEP_ROWS = 512  # on which a step of the user's own shows its targets
@@ -57,7 +62,7 @@ class Setup:
 
     network: nn.Module
     preprocessing: nn.Module | None
-    target_scaling: TargetScale | None
+    target_scaling: Fitted | None
     metrics: Sequence[Metric]
     device: torch.device
     plan: Plan
@@ -108,14 +113,19 @@ def set_up(
     Raises:
         ModelError: where the network does not take the data, naming the layer.
     """
+    smoothed_loss(loss, plan.label_smoothing)  # that it can be
     first = head(prepared.train, TRIAL_ROWS)
-    table = None if prepared.table is None else fit_table(prepared)
-    shaped = few(first, table)[0]  # standardizing changes no shape
+    table = None if prepared.table is None else fit_table(prepared, plan.preprocessing)
+    refuse_scaling(plan, prepared.train, few(first, None)[0])
+    preprocessing: nn.Module | None = table
+    if table is None and isinstance(plan.preprocessing, Preparation):
+        preprocessing = plan.preprocessing.fit(prepared.train)
+    shaped = few(first, preprocessing)[0]  # "standardize" changes no shape
     own_seed = seed if plan.seed == "auto" else plan.seed
     chosen = [metric(name, prepared.task.kind) for name in metrics]
     spec = spec_of(shaped, prepared.task.num_outputs)
-    network = build_network(model, spec, seed=int(own_seed), device=device)
-    altered = alter(network, plan)
+    network = build_network(model, spec, seed=int(own_seed), device=device, activation=plan.activation)
+    altered = alter(network, plan, built_with_activation=takes_activation(model))
     plan, loaded = loaded_plan(plan, prepared.train)
     plan, decisions = resolve(
         plan,
@@ -127,11 +137,10 @@ def set_up(
         table=table is not None,
         seed=seed,
     )
-    refuse_scaling(plan, prepared.train, shaped)
-    preprocessing: nn.Module | None = table
     if table is None and plan.preprocessing == "standardize":
-        preprocessing = Standardize.fit(prepared.train)
-    scaling = TargetScale.fit(prepared.train) if plan.target_scaling == "standardize" else None
+        preprocessing = Standardize().fit(prepared.train)
+    scaling = fit_scaling(plan.target_scaling, prepared.train)
+    decisions += found_by(preprocessing, scaling)
     preprocessing, scaling = on(preprocessing, device), on(scaling, device)
     measures = [in_unit(m, scaling) for m in chosen]
     setup = Setup(network, preprocessing, scaling, measures, device, plan, loaded + altered + decisions)
@@ -151,6 +160,8 @@ def set_up(
         blocks_of(network)  # that there are some
     lay_out(setup, prepared.train, loss)
     try_single_row(setup, prepared.train)
+    assert isinstance(plan.batch_size, int)
+    require_fitting_schedule(plan, setup.feeder(prepared.train, batch_size=plan.batch_size, seed=0, shuffle=False))
     hire(setup, prepared.train)
     return setup
 
@@ -186,9 +197,23 @@ def lay_out(setup: Setup, rows: AnyRows, loss: LossFunction) -> None:
         use_layout(setup.network, torch.channels_last)
 
 
-def few(rows: AnyRows, table: TablePreprocessing | None, device: torch.device | str = "cpu") -> tuple[Inputs, Tensor]:
-    """One batch of a few rows, a table as features."""
-    return next(Feeder(rows, batch_size=len(rows), seed=0, shuffle=False, device=device, transform=table).epoch(0))
+def few(rows: AnyRows, prepare: nn.Module | None, device: torch.device | str = "cpu") -> tuple[Inputs, Tensor]:
+    """One batch of a few rows, prepared: a table as features."""
+    return next(Feeder(rows, batch_size=len(rows), seed=0, shuffle=False, device=device, transform=prepare).epoch(0))
+
+
+def fit_scaling(scaling: Preparation | str, rows: AnyRows) -> Fitted | None:
+    """What brings the target into the network's unit and back; None where it stays as it is."""
+    if isinstance(scaling, Preparation):
+        return fit_target(scaling, rows)
+    return TargetScale.fit(rows) if scaling == "standardize" else None
+
+
+def found_by(preprocessing: nn.Module | None, scaling: Fitted | None) -> list[Decision]:
+    """What fitted parts have to say: which columns they changed."""
+    told = {"preprocessing": preprocessing, "target_scaling": scaling}
+    reports = {name: str(getattr(module, "report", "")) for name, module in told.items()}
+    return [Decision(name, "fitted", report) for name, report in reports.items() if report]
 
 
 def loaded_plan(plan: Plan, rows: AnyRows) -> tuple[Plan, list[Decision]]:
@@ -203,12 +228,13 @@ def refuse_scaling(plan: Plan, rows: AnyRows, inputs: Inputs) -> None:
     """Raises `UsageError` where a step of the user's own leaves nothing to scale, or no one to undo it."""
     if rows.step is None:
         return
-    if plan.target_scaling == "standardize":
-        raise UsageError("target_scaling='standardize' with step=: its outputs have its own unit. Scale in the step.")
-    if plan.preprocessing == "standardize" and not (isinstance(inputs, Batch) and is_pair(inputs.value)):
+    if plan.target_scaling not in ("auto", "none"):
+        what = f"target_scaling={plan.target_scaling!r}"
+        raise UsageError(f"{what} with step=: its outputs have its own unit. Scale in the step.")
+    if plan.preprocessing not in ("auto", "none") and not (isinstance(inputs, Batch) and is_pair(inputs.value)):
         raise UsageError(
-            "preprocessing='standardize' needs batches (inputs, target); these have a form of their own, which only "
-            "the step knows. Standardize in the Dataset or in the model."
+            f"preprocessing={plan.preprocessing!r} needs batches (inputs, target); these have a form of their own, "
+            "which only the step knows. Standardize in the Dataset or in the model."
         )
 
 
@@ -261,17 +287,19 @@ def task_of_step(model: ModelSource, prepared: Prepared, *, task: str | None, de
     return infer_task(whole, loss_name=None, task=task)
 
 
-def fit_table(prepared: Prepared) -> TablePreprocessing:
+def fit_table(prepared: Prepared, part: Preparation | str = "auto") -> TablePreprocessing:
+    """The preprocessing of a table, its numbers prepared by the plan's part where it has one."""
     assert isinstance(prepared.train, Rows)
     assert prepared.table is not None
-    return TablePreprocessing(prepared.table).fit(prepared.train)
+    table = part if isinstance(part, Table) else Table(numbers=part) if isinstance(part, Preparation) else Table()
+    return table.fit_table(prepared.train, prepared.table)
 
 
 def on(module: M | None, device: torch.device) -> M | None:
     return None if module is None else module.to(device)
 
 
-def in_unit(measure: Metric, scaling: TargetScale | None) -> Metric:
+def in_unit(measure: Metric, scaling: Fitted | None) -> Metric:
     """The measure in the target's own unit, where the network works on a scaled one."""
     if scaling is None:
         return measure

@@ -16,7 +16,7 @@ from thalweg.data.prepare import Prepared, prepare
 from thalweg.data.rows import Rows
 from thalweg.data.tables import read_table
 from thalweg.errors import DataError, UsageError
-from thalweg.parts.preprocessing.table import TableEncoder
+from thalweg.parts.preprocessing.encoder import TableEncoder
 
 SIZE = 80
 INDEX = np.arange(SIZE)

@@ -9,7 +9,7 @@ import torch
 
 from thalweg.data.inputs import InputSpec
 from thalweg.errors import DataError, UsageError
-from thalweg.parts.preprocessing.table import TableEncoder
+from thalweg.parts.preprocessing.encoder import TableEncoder
 
 FRAME = pd.DataFrame({"age": [30.0, 40.0], "job": ["cook", "clerk"]})
 TABLE = TableEncoder.fit(FRAME)

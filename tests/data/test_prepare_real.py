@@ -12,7 +12,8 @@ from torch import Tensor
 from thalweg.data.prepare import Prepared, prepare
 from thalweg.data.rows import Rows
 from thalweg.errors import UsageError
-from thalweg.parts.preprocessing.table import TablePreprocessing
+from thalweg.parts.preprocessing import Table
+from thalweg.parts.preprocessing.modules.table import TablePreprocessing
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 
@@ -26,7 +27,7 @@ def shared(name: str) -> Path:
 def features_of(data: Prepared) -> tuple[TablePreprocessing, Tensor]:
     assert data.table is not None
     assert isinstance(data.train, Rows)
-    module = TablePreprocessing(data.table).fit(data.train)
+    module = Table().fit_table(data.train, data.table)
     assert isinstance(data.validation, Rows)
     features = module(data.validation.inputs)
     assert features.isfinite().all()

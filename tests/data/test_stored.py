@@ -21,7 +21,7 @@ from thalweg.data.rows import DatasetRows, Rows
 from thalweg.data.seal import digest_of
 from thalweg.data.stored import StoredArray, is_stored
 from thalweg.errors import DataError
-from thalweg.parts.preprocessing.standardize import Standardize
+from thalweg.parts.preprocessing import Standardize
 
 GENERATOR = np.random.default_rng(0)
 X = (GENERATOR.standard_normal((300, 5)) * [1, 2, 3, 4, 5] + 7).astype(np.float32)
@@ -135,7 +135,7 @@ def test_the_whole_way_is_as_in_memory(tmp_path: Path, form: str) -> None:
         for (x, y), (x2, y2) in zip(*feeders, strict=True):
             torch.testing.assert_close(x, x2, atol=0, rtol=0)
             assert torch.equal(y, y2)
-    fitted, expected = Standardize.fit(one.train), Standardize.fit(other.train)
+    fitted, expected = Standardize().fit(one.train), Standardize().fit(other.train)
     for name, value in expected.state_dict().items():
         torch.testing.assert_close(fitted.state_dict()[name], value)
     assert fitted.form == expected.form
@@ -194,7 +194,7 @@ from thalweg.data import stored
 stored.MOST_RESIDENT = 2**20
 from thalweg.data.feeder import Feeder
 from thalweg.data.prepare import prepare
-from thalweg.parts.preprocessing.standardize import Standardize
+from thalweg.parts.preprocessing import Standardize
 folder = sys.argv[1]
 def most(): return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM"))
 def write(name, blocks):
@@ -207,10 +207,10 @@ write("/small.npy", 2)
 write("/x.npy", 40)
 y = np.arange(20_000) % 2
 data = prepare((folder + "/small.npy", y[:1000]), loss_name="cross_entropy", directory=folder)
-Standardize.fit(data.train)
+Standardize().fit(data.train)
 before = most()  # kB; unlike ru_maxrss it does not begin with the parent's
 data = prepare((folder + "/x.npy", y), loss_name="cross_entropy", directory=folder)
-Standardize.fit(data.train)
+Standardize().fit(data.train)
 for x, _ in Feeder(data.train, batch_size=100, seed=0).epoch(0): pass
 print(most() - before)
 """

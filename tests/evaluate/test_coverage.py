@@ -15,9 +15,9 @@ from thalweg.evaluate.classification import area, calibration_error, macro_f1
 from thalweg.evaluate.intervals import f1_interval, mean_interval, mean_of_proportions, wilson
 from thalweg.evaluate.measures import evaluate_outputs
 from thalweg.parts.metrics import macro_roc_auc
+from thalweg.parts.metrics.calibration import reliability
 from thalweg.parts.metrics.confusion import f1
-from thalweg.parts.metrics.probability import reliability
-from thalweg.parts.metrics.ranking import one_vs_rest
+from thalweg.parts.metrics.several_classes import one_vs_rest
 
 
 def judge(found, truth, *, at_least=False, widest=1.15):

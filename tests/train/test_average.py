@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 import thalweg as tw
-from thalweg.train.average import RECALIBRATION_BATCHES, Average, recalibrate
+from thalweg.train.average import RECALIBRATION_BATCHES, Average
 from thalweg.train.evaluation import measure_batches
 from thalweg.train.step import Step
 
@@ -97,57 +97,38 @@ def test_before_it_starts_swa_is_the_weights(digits: Digits) -> None:
         assert torch.equal(a, b)
 
 
-def test_batch_norm_is_measured_directly(digits: Digits) -> None:
-    """The running estimates are the means over the batches of their means and unbiased variances, dropout off."""
-    model = network().double()
-    model[1].running_mean.fill_(99.0)
-    data = [(x.double(), y) for x, y in batches(digits, 7)]
-    state = torch.get_rng_state()
-    recalibrate(model, data)
-    assert torch.equal(state, torch.get_rng_state())
-    assert model.training
-    assert all(module.training for module in model.modules())
-    first, second = model[1], model[5]
-    assert (first.momentum, second.momentum) == (0.1, 0.1)
-    assert int(first.num_batches_tracked) == 7
-    means: list[list[Tensor]] = [[], []]
-    variances: list[list[Tensor]] = [[], []]
+def measured_by_hand(model: nn.Sequential, data: list[Digits]) -> None:
+    """Each norm's mean and variance over all rows, every batch normalized by itself, layer after layer; no dropout."""
+    values = [x for x, _ in data]
     with torch.no_grad():
-        for x, _ in data:
-            h = model[0](x)
-            means[0].append(h.mean(0))
-            variances[0].append(h.var(0))
-            h = (h - h.mean(0)) / (h.var(0, correction=0) + first.eps).sqrt() * first.weight + first.bias
-            h = model[4](torch.relu(h))
-            means[1].append(h.mean(0))
-            variances[1].append(h.var(0))
-    for norm, mean, variance in zip((first, second), means, variances, strict=True):
-        torch.testing.assert_close(norm.running_mean, torch.stack(mean).mean(0), rtol=1e-10, atol=1e-12)
-        torch.testing.assert_close(norm.running_var, torch.stack(variance).mean(0), rtol=1e-10, atol=1e-12)
+        for module in model:
+            if isinstance(module, nn.BatchNorm1d):
+                module.running_mean.copy_(torch.cat(values).double().mean(0))
+                module.running_var.copy_(torch.cat(values).double().var(0))
+                module.num_batches_tracked.fill_(len(data))
+                values = [F.batch_norm(v, None, None, module.weight, module.bias, training=True) for v in values]
+            elif not isinstance(module, nn.Dropout):
+                values = [module(v) for v in values]
 
 
-def test_batch_norm_is_measured_as_torch_does_it(digits: Digits) -> None:
-    ours, theirs = network(), network()
-    ours[3].p = theirs[3].p = 0.0  # torch leaves dropout on
-    data = batches(digits, 9)
-    recalibrate(ours, data)
-    torch.optim.swa_utils.update_bn(data, theirs)
-    for a, b in zip(ours.buffers(), theirs.buffers(), strict=True):
-        torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-7)
-
-
-def test_few_batches_are_read(digits: Digits) -> None:
+def test_an_average_reads_few_batches(digits: Digits) -> None:
+    """And its norms have the statistics of all their rows together."""
     read = []
 
     def endless():  # type: ignore[no-untyped-def]
         for k in range(1000):
             read.append(k)
-            yield batches(digits, 1)[0]
+            yield batches(digits, 40)[k % 40]
 
-    recalibrate(nn.Sequential(nn.Linear(64, 10)), endless())
-    assert read == []  # nothing to measure
-    recalibrate(network(), endless())
+    model = network()
+    average = Average(model, tw.averaging.EMA())
+    average.settle(endless())
     assert len(read) <= RECALIBRATION_BATCHES + 1
+    measured_by_hand(model, (batches(digits, 40) * 2)[:RECALIBRATION_BATCHES])
+    for own, reference in ((average.network[1], model[1]), (average.network[5], model[5])):  # type: ignore[index]
+        torch.testing.assert_close(own.running_mean, reference.running_mean, rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(own.running_var, reference.running_var, rtol=1e-5, atol=1e-6)
+    assert model.training
 
 
 def test_norms_that_are_frozen_keep_their_estimates(digits: Digits) -> None:
@@ -255,7 +236,7 @@ def test_what_is_validated_and_kept_is_the_average(digits: Digits, runs: Path, a
 
 
 def average_by_hand(experiment: tw.Experiment, plan: tw.Plan) -> list[tuple[nn.Module, float]]:
-    """The averaged network and its validation loss after each epoch, with torch's optimizer and update_bn."""
+    """The averaged network and its validation loss after each epoch, without `Average` and `recalibrate`."""
     from thalweg.data.noise import global_rng_kept, seed_noise
 
     setup = experiment._set_up(plan)
@@ -279,10 +260,7 @@ def average_by_hand(experiment: tw.Experiment, plan: tw.Plan) -> list[tuple[nn.M
                     averages[name] = (1 - share) * averages[name] + share * p.detach()
             averaged = copy.deepcopy(model)
             averaged.load_state_dict(averages, strict=False)
-            for module in averaged.modules():
-                if isinstance(module, nn.Dropout):
-                    module.p = 0.0
-            torch.optim.swa_utils.update_bn([x for x, _ in feeder.epoch(0)], averaged)
+            measured_by_hand(averaged, list(feeder.epoch(0)))
             loss = measure_batches(averaged, F.cross_entropy, rows.epoch(0)).values["loss"]
             found.append((averaged, loss))
     return found

@@ -23,7 +23,7 @@ from thalweg.data.tables import TargetName, check_column
 from thalweg.data.task import Task, class_codes, encode_target
 from thalweg.data.weights import find_sample_weights
 from thalweg.errors import DataError, UsageError
-from thalweg.parts.preprocessing.table import TableEncoder
+from thalweg.parts.preprocessing.encoder import TableEncoder
 
 if TYPE_CHECKING:
     import pandas as pd

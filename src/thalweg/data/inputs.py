@@ -15,7 +15,7 @@ from thalweg.data.rows import Inputs, map_inputs, tensors_of
 from thalweg.data.sources import name_input, to_inputs
 from thalweg.data.tables import read_table
 from thalweg.errors import DataError, UsageError
-from thalweg.parts.preprocessing.table import TableEncoder
+from thalweg.parts.preprocessing.encoder import TableEncoder
 
 Form = Literal["tensor", "tuple", "dict", "table", "items", "batches"]
 

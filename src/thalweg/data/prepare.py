@@ -34,7 +34,7 @@ from thalweg.data.tables import TargetName
 from thalweg.data.task import OWN, Task, infer_task
 from thalweg.data.weights import ClassWeights, find_sample_weights, weigh
 from thalweg.errors import UsageError, did_you_mean
-from thalweg.parts.preprocessing.table import TableEncoder
+from thalweg.parts.preprocessing.encoder import TableEncoder
 from thalweg.readings import Reading
 
 SHARES = {"validation": 0.15, "test": 0.2}  # of the rows of `train`, where the user gives neither data nor a share

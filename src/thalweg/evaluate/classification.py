@@ -13,8 +13,10 @@ from thalweg.evaluate.intervals import Interval, f1_interval, mean_of_proportion
 from thalweg.evaluate.result import ClassRow, Measure, Result, Threshold
 from thalweg.evaluate.weighted import average_precision_by_weight
 from thalweg.parts.metrics import confusion, ranking
+from thalweg.parts.metrics.calibration import Reliability, reliability
 from thalweg.parts.metrics.forms import Kind, Scores, binary_scores, labels, predictions
-from thalweg.parts.metrics.probability import Reliability, brier_scores, log_losses, reliability
+from thalweg.parts.metrics.probability import brier_scores, log_losses
+from thalweg.parts.metrics.several_classes import one_vs_rest
 
 ROWS_PER_BIN = 20  # fewer leave a frequency uncertain by more than 0.2
 MAX_BINS = 15
@@ -62,7 +64,7 @@ def measure_multiclass(
     predicted = predictions(output, "multiclass", scores=scores)
     true = labels(target, num_classes=len(classes))
     matrix = confusion.confusion_matrix(predicted, true, num_classes=len(classes))
-    problems = [(k, score, one == 1) for k, score, one in ranking.one_vs_rest(output, true, scores=scores)]
+    problems = [(k, score, one == 1) for k, score, one in one_vs_rest(output, true, scores=scores)]
     table = reliability(output, true, kind="multiclass", scores=scores, bins=num_bins(len(true)))
     measures = [
         accuracy(matrix),

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from thalweg.evaluate.intervals import wilson
 from thalweg.evaluate.result import Curve
-from thalweg.parts.metrics.probability import Reliability
+from thalweg.parts.metrics.calibration import Reliability
 from thalweg.parts.metrics.ranking import precision_recall_curve, roc_curve
 
 POINTS = 200

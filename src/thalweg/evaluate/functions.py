@@ -24,6 +24,7 @@ from thalweg.parts.metrics import multilabel, ranking
 from thalweg.parts.metrics.forms import Kind, Scores, binary_scores, label_matrix, labels, pairs, predictions
 from thalweg.parts.metrics.per_position import COUNT, HITS, LOSS
 from thalweg.parts.metrics.probability import brier_scores, log_losses
+from thalweg.parts.metrics.several_classes import one_vs_rest
 
 ByWeight = Callable[[Tensor], Tensor]
 Functions = dict[tuple[str, str], ByWeight]
@@ -49,7 +50,7 @@ def class_functions(
         found["specificity", ""] = of(counts, recall, 0)
         found["average_precision", ""] = average_precision_by_weight(score, true)
     else:
-        problems = [(score, one == 1) for _, score, one in ranking.one_vs_rest(output, true, scores=scores)]
+        problems = [(score, one == 1) for _, score, one in one_vs_rest(output, true, scores=scores)]
         found |= {(name, ""): macro(counts, share) for name, share in shares.items()}
     found["accuracy", ""] = row_mean_by_weight(predicted == true)
     found["balanced_accuracy", ""] = macro(counts, recall)

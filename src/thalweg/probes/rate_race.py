@@ -17,6 +17,7 @@ from thalweg.data.rows import AnyRows, Inputs, is_divisible
 from thalweg.data.seeds import PROBE, mix
 from thalweg.errors import TrainingError
 from thalweg.parts.optimizers import SGD, Adagrad, Optimizer
+from thalweg.parts.regularizers import Regularizer
 from thalweg.probes.course import BLOCKS, SCORED_AT, Course, Lane, divide, rows_at_once, scored_form
 from thalweg.probes.student import Difference, paired
 from thalweg.readings import Reading
@@ -77,7 +78,9 @@ def race(
     batch_size: int,
     accumulate: int = 1,
     clipping: Clipping = Clipping(),  # noqa: B008
+    regularizer: Regularizer | None = None,
     decay_all: bool = False,
+    trained_loss: LossFunction | None = None,
     seed: int = 0,
     device: torch.device | str = "cpu",
     transform: Callable[[Inputs], Inputs] | None = None,
@@ -94,7 +97,9 @@ def race(
         batch_size: rows per batch, as in the training.
         accumulate: batches per step, as in the training.
         clipping: as in the training.
+        regularizer: as in the training.
         decay_all: as in the training.
+        trained_loss: what the lanes are trained on, where it is not the loss that they are scored by.
         seed: decides what is held out, the orders of rows and the noise.
         device: where to train.
         transform: of the inputs, as in the training.
@@ -118,10 +123,20 @@ def race(
         pool, held = divide(rows, batch_size=batch_size * accumulate, steps=STEPS[1], seed=seed)
         fed = {"device": device, "transform": transform, "target_transform": target_transform}
         own_loss = clone(loss) if isinstance(loss, nn.Module) else loss
+        trained = trained_loss or own_loss
+        own_trained = clone(trained) if isinstance(trained, nn.Module) else trained
 
         def make_step(copy: nn.Module, number: int) -> Step:
             noise = mix(PROBE, seed, number)
-            return Step(copy, own_loss, optimizer, clipping=clipping, decay_all=decay_all, seed=noise)
+            return Step(
+                copy,
+                own_trained,
+                optimizer,
+                clipping=clipping,
+                regularizer=regularizer,
+                decay_all=decay_all,
+                seed=noise,
+            )
 
         def feed(number: int) -> Feeder:
             return Feeder(pool, batch_size=min(batch_size, len(pool)), seed=mix(PROBE, seed, number), **fed)  # type: ignore[arg-type]

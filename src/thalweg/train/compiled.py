@@ -21,8 +21,10 @@ from thalweg.data.rows import Batch, Inputs, call, tensors_of
 from thalweg.errors import ModelError
 from thalweg.measure.untouched import untouched
 from thalweg.parts.optimizers.optimizer import advance_
+from thalweg.parts.regularizers import Regularizer
 from thalweg.train.clone import clone, tensors
-from thalweg.train.step import Group, Step, Window
+from thalweg.train.groups import ForeignGroup, Group
+from thalweg.train.step import Step, Window
 
 NUMBERS = count(1)
 ROUNDS = 5
@@ -59,13 +61,16 @@ class CompiledStep:
                 "requires_grad_(False) on what is not trained, or compile='never'."
             )
         self.buffers = dict(stepper.network.named_buffers())
+        self.cycled: bool | None = None  # whether the graph takes a momentum, which the first call decides
         # What a graph was made for is checked here, by shape; the compiler's own checks would take half of the gain.
         options = {**OPTIONS, "guard_filter_fn": lambda checks: [False] * len(checks)}
         self.whole = torch.compile(own_code(whole_step), fullgraph=True, dynamic=False, options=options)
 
     def __call__(self, window: Window, *, step: int, rate: float, momentum: float | None = None) -> Tensor:
         """One whole step; returns the loss before the update, detached."""
-        if shape_of(window) != self.shape:
+        if self.cycled is None:
+            self.cycled = momentum is not None
+        if shape_of(window) != self.shape or self.cycled != (momentum is not None):
             return self.stepper(window, step=step, rate=rate, momentum=momentum)
         stepper = self.stepper
         seed_noise(stepper.seed, step)
@@ -102,9 +107,16 @@ def whole_step(
     gradients, (loss, moved) = grad_and_value(loss_of, has_aux=True)(parameters, moved)
     for name, value in buffers.items():
         value.copy_(moved[name])
+    regularizer, regularized = stepper.regularizer or Regularizer(), stepper.regularized(gradients)
+    for part in regularized:
+        regularizer.add_(part.gradients, part.parameters)
     stepper.clipping(gradients, parameters)
+    for part in regularized:
+        regularizer.decay_(part.parameters, rate=rate)
     for group in stepper.groups:
         update(group, [gradients[i] for i in group.positions], rate, momentum)
+    for part in regularized:
+        regularizer.constrain_(part.parameters, rate=rate, transposed=part.transposed)
     return loss.detach()  # type: ignore[no-any-return]
 
 
@@ -143,7 +155,9 @@ def own_code(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
     return FunctionType(code, function.__globals__, function.__name__)
 
 
-def choose_compiled(stepper: Step, window: Window, *, num_steps: int) -> tuple[CompiledStep | None, str]:
+def choose_compiled(
+    stepper: Step, window: Window, *, num_steps: int, momentum: float | None = None
+) -> tuple[CompiledStep | None, str]:
     """A compiled form of the step where the training is long enough to gain by it, and the reason.
 
     Both forms are timed on the first batch; afterwards weights, buffers and optimizer state are as they were. The
@@ -157,15 +171,15 @@ def choose_compiled(stepper: Step, window: Window, *, num_steps: int) -> tuple[C
         with global_rng_kept():
             if why := not_one_graph(stepper, window):
                 return None, why
-            eager = seconds_of(stepper, window, rounds=1)  # the first step is the slowest, and often enough to know
+            eager = seconds_of(stepper, window, momentum, rounds=1)  # the first step is the slowest, and often enough to know
             if eager * num_steps >= WORTH_SECONDS:
-                eager = seconds_of(stepper, window)
+                eager = seconds_of(stepper, window, momentum)
             if eager * num_steps < WORTH_SECONDS:
                 return None, f"the training takes about {eager * num_steps:.0f} s, compiling about 30"
             started = time.perf_counter()
             compiled = CompiledStep(stepper, window)
-            seconds_of(compiled, window, rounds=1)  # compiles
-            quick = seconds_of(compiled, window)
+            seconds_of(compiled, window, momentum, rounds=1)  # compiles
+            quick = seconds_of(compiled, window, momentum)
             spent = time.perf_counter() - started
     except Exception as error:  # a compiler fails in many ways: an operation it lacks, a disk without room
         return None, f"the step cannot be compiled: {in_short(error)}"
@@ -188,18 +202,24 @@ def unsuited(stepper: Step) -> str:
         return "compiled steps are measured on CPUs only"
     if any(isinstance(m, _ConvNd | nn.RNNBase) for m in stepper.network.modules()):
         return "convolutions and recurrent layers gain nothing by it on a CPU"
-    return ""
+    return foreign(stepper)
+
+
+def foreign(stepper: Step) -> str:
+    """That an optimizer runs as it is, which no graph of ours sees through."""
+    own = next((g.optimizer for g in stepper.groups if isinstance(g, ForeignGroup)), None)
+    return "" if own is None else f"{type(own).__name__} runs as the torch optimizer that it is, eagerly"
 
 
 def not_one_graph(stepper: Step, window: Window) -> str:
     """Why the step cannot be one graph, known without compiling; empty where nothing speaks against it."""
-    if stepper.regularizer is not None:
-        return "a regularizer acts eagerly"
     if not stepper.plain or len(window) > 1 or len(window[0]) > 2 or isinstance(window[0][0], Batch):
         return (
             "accumulation, half precision, gradient checkpointing, weights of rows and steps of one's own are taken "
             "eagerly"
         )
+    if why := foreign(stepper):
+        return why
     if changed := changed_by_forward(stepper.network, window[0][0]):
         return f"the network's forward pass changes {', '.join(changed[:3])}, which a graph would not"
     return ""
@@ -223,12 +243,14 @@ def outside_of_graphs(network: nn.Module) -> dict[str, Any]:
     return found
 
 
-def seconds_of(form: Step | CompiledStep, window: Window, *, rounds: int = ROUNDS) -> float:
+def seconds_of(
+    form: Step | CompiledStep, window: Window, momentum: float | None = None, *, rounds: int = ROUNDS
+) -> float:
     """The time of one step: the quickest of some."""
     taken = []
     for _ in range(rounds):
         started = time.perf_counter()
-        float(form(window, step=0, rate=0.0))  # synchronizes
+        float(form(window, step=0, rate=0.0, momentum=momentum))  # synchronizes
         taken.append(time.perf_counter() - started)
     return min(taken)
 

@@ -17,16 +17,18 @@ from thalweg.data.rows import BatchRows, Rows, num_rows
 from thalweg.errors import StoreError, TrainingError
 from thalweg.events import EpochEnded, Listener, Progress
 from thalweg.parts.metrics import Metric
+from thalweg.parts.schedules import Measured, Schedule
 from thalweg.plan import Plan
 from thalweg.readings import Reading
 from thalweg.store import Writer
-from thalweg.train.average import Average
 from thalweg.train.best import KEPT_BYTES, Best, size_of
 from thalweg.train.checkpoint import load_checkpoint, save_checkpoint
 from thalweg.train.clone import tensors
 from thalweg.train.compiled import CompiledStep, choose_compiled
+from thalweg.train.evaluated import average_of
 from thalweg.train.evaluation import measure_batches, pieces
 from thalweg.train.interrupt import Interrupt, interruptible
+from thalweg.train.length import steps_per_epoch
 from thalweg.train.losses import LossFunction, items_of
 from thalweg.train.memory import out_of_memory_named
 from thalweg.train.monitor import Monitor
@@ -64,14 +66,16 @@ class Training:
         assert plan.schedule != "auto"
         assert plan.optimizer.lr != "auto"
         assert isinstance(plan.epochs, int)
-        self.job, self.schedule, self.peak, self.num_epochs = job, plan.schedule, plan.optimizer.lr, plan.epochs
+        self.job, self.peak, self.num_epochs = job, plan.optimizer.lr, plan.epochs
         self.stepper = stepper_of(plan, job.network, job.loss)
         self.take: Step | CompiledStep = self.stepper
         self.monitor = Monitor(self.stepper, job.writer, share=plan.monitoring)
-        self.average = None if plan.averaging is None else Average(job.network, plan.averaging)
+        self.average = average_of(plan, job.network, self.stepper)
         self.settled = -1  # the step whose average is ready to be evaluated
-        self.steps_per_epoch = math.ceil(len(job.train) / plan.accumulate)
+        self.steps_per_epoch = steps_per_epoch(plan, job.train)
         self.num_steps = self.num_epochs * self.steps_per_epoch
+        self.measured: list[Measured] = []  # at each epoch's end
+        self.schedule = self.schedule_at(0)
         self.step, self.seconds = 0, 0.0
         self.stopped_early = False
         self.losses: list[Tensor] = []  # of the epoch under way
@@ -148,7 +152,12 @@ class Training:
             if wanted == "always":
                 compiled = CompiledStep(self.stepper, window)
             else:
-                compiled, reason = choose_compiled(self.stepper, window, num_steps=self.num_steps)
+                compiled, reason = choose_compiled(
+                    self.stepper,
+                    window,
+                    num_steps=self.num_steps,
+                    momentum=self.schedule.momentum(self.step, self.num_steps),
+                )
         if compiled is not None:
             word, self.take, self.monitor.compiled = "always", compiled, compiled
         return (word, reason) if wanted == "auto" else None
@@ -159,6 +168,12 @@ class Training:
         batches = pieces(self.job.train, epoch, skip * size)
         while window := list(islice(batches, size)):
             yield window
+
+    def schedule_at(self, step: int) -> Schedule:
+        """The schedule of a step: the plan's, by what was measured before the step."""
+        planned = self.job.plan.schedule
+        assert planned != "auto"
+        return planned.informed([m for m in self.measured if m.step <= step], self.num_steps)
 
     def _count(self, window: Window) -> None:
         self.items.append(sum(map(items_of, window)))
@@ -195,11 +210,14 @@ class Training:
         self.checked = 0
         self.stopped_early = self.out_of_patience and step < self.num_steps
         rate = self.peak * self.schedule.factor(step - 1, self.num_steps)
+        self.measured.append(Measured(step, train_loss, measured["loss"]))
+        self.schedule = self.schedule_at(step)
         speed = self.num_rows / max(seconds, 1e-9)
         job.writer.add(
             [
                 *self._loss_curve(values.tolist(), step),
                 Reading("train.loss", train_loss, step=step, count=int(items.sum())),
+                *self.stepper.penalty(step),
                 *(Reading(f"validation.{name}", v, step=step, count=num_validated) for name, v in measured.items()),
                 Reading("rate", rate, step=step),
                 Reading("rows_per_second", speed, step=step),
@@ -260,6 +278,8 @@ class Training:
 
     def set_state(self, state: Mapping[str, Tensor]) -> None:
         """Copies a saved state into the training's own tensors. Raises `StoreError` where it does not fit."""
+        saved = {k.removeprefix("optimizer."): v for k, v in state.items() if k.startswith("optimizer.")}
+        self.stepper.load(saved)
         own = self._state()
         shared = own.keys() & state.keys()
         differing = sorted(own.keys() ^ state.keys()) + [k for k in shared if own[k].shape != state[k].shape]
@@ -320,6 +340,8 @@ class Training:
             epoch = {"epoch.losses": torch.stack(self.losses), "epoch.items": items}
         readings = self.job.writer.position()  # the records reach at least as far as the checkpoint
         facts = {"step": self.step, "seconds": self.seconds, "best_step": self.best.step, "readings": readings}
+        if self.measured:
+            epoch["epoch.measured"] = torch.tensor(self.measured, dtype=torch.float64)  # exact for steps below 2^53
         save_checkpoint(self.job.folder, "last", self._state() | epoch, facts)
         self.saved = time.monotonic()
         self.save_seconds = self.saved - started
@@ -328,8 +350,12 @@ class Training:
         """Goes back to the last checkpoint: bit-identical from there on."""
         state, facts = load_checkpoint(self.job.folder, "last")
         losses, items = state.pop("epoch.losses", None), state.pop("epoch.items", None)
+        measured = state.pop("epoch.measured", None)
         self.set_state(state)
         self.step, self.seconds = int(facts["step"]), float(facts["seconds"])
+        if measured is not None:
+            self.measured = [Measured(int(step), *losses) for step, *losses in measured.tolist()]
+        self.schedule = self.schedule_at(self.step)
         if losses is not None and items is not None:
             self.losses = list(losses.to(self.stepper.device, copy=True).unbind())
             self.items = items.tolist()

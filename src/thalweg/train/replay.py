@@ -24,13 +24,14 @@ def find_nonfinite(training: "Training", first_bad: int) -> list[Reading]:
     start = training.go_back()
     last = math.nan
     for step, window in enumerate(windows_from(training, start), start=start):
-        rate = training.peak * training.schedule.factor(step, training.num_steps)
+        schedule = training.schedule_at(step)
+        rate = training.peak * schedule.factor(step, training.num_steps)
         # A backward pass may have spoiled the weights one step earlier.
         if step >= first_bad - 1 and (found := locate(training, window, step)):
             return [*found, Reading("nonfinite.last_loss", last, step=step), Reading("rate", rate, step=step)]
         if step >= first_bad:
             break
-        momentum = training.schedule.momentum(step, training.num_steps)
+        momentum = schedule.momentum(step, training.num_steps)
         last = float(training.take(window, step=step, rate=rate, momentum=momentum))
         if not math.isfinite(last):
             break  # it was finite in the training: a loss or a layer keeps a state of its own, and nothing is repeated
@@ -50,7 +51,7 @@ def locate(training: "Training", window: Window, step: int) -> list[Reading]:
     job, stepper = training.job, training.stepper
     epoch, update = divmod(step, training.steps_per_epoch)
     for k in range(len(window)):
-        batch, target = batch_after(job.loss, window, k), window[k][1]
+        batch, target = batch_after(stepper.loss, window, k), window[k][1]
         rows = job.train.row_numbers(epoch, update * job.plan.accumulate + k)
         with autocast(stepper.precision, stepper.device):
             found = locate_nonfinite(

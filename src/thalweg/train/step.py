@@ -4,38 +4,38 @@ The update goes through the optimizer's fused kernel on lists of tensors. With t
 `backward` this is as fast as flat parameter buffers (both 2.3 times the tutorial loop on a small MLP): there are none.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvTransposeNd
 
 from thalweg.data.noise import seed_noise
 from thalweg.data.rows import call
 from thalweg.errors import ModelError
 from thalweg.parts.optimizers import Optimizer
-from thalweg.parts.optimizers.optimizer import State
 from thalweg.parts.regularizers import Regularizer
 from thalweg.plan import Plan
+from thalweg.readings import Reading
 from thalweg.train.clipping import Clipping
+from thalweg.train.groups import ForeignGroup, Gradients, Group, groups_of
 from thalweg.train.losses import LossFunction, items_of
 from thalweg.train.precision import LossScale, autocast
 from thalweg.train.recompute import blocks_of, recomputing
+from thalweg.train.smoothing import smoothed_loss
 
-Gradients = list[Tensor | None]
 Window = Sequence[tuple[Any, ...]]  # the batches of one update: (inputs, target), or with the rows' weights as a third
 
 
 @dataclass
-class Group:
-    """Parameters that share hyper-parameters: their positions among all trainable ones, and their optimizer state."""
+class Regularized:
+    """Parameters that a regularizer acts on, their gradients, and which are weights of transposed convolutions."""
 
-    optimizer: Optimizer
-    positions: list[int]
+    gradients: list[Tensor]
     parameters: list[Tensor]
-    state: State
-    spared: bool  # whether decay and regularizers leave them alone
+    transposed: list[int]  # of each its groups, else 0; empty where none is
 
 
 def undecayed(network: nn.Module) -> set[int]:
@@ -93,21 +93,11 @@ class Step:
         self.loss_scale = LossScale(self.device) if precision == "fp16" else None
         self.overflowed = False  # whether the gradients at hand are of no use, which only float16 knows
         self.plain = precision == "float32" and not self.blocks
-        self.groups = self._groups(optimizer, set() if decay_all else undecayed(network))
-
-    def _groups(self, optimizer: Optimizer, spared: set[int]) -> list[Group]:
-        if not optimizer.weight_decay and self.regularizer is None:
-            spared = set()
-        groups = []
-        position = {id(p): i for i, p in enumerate(self.parameters)}
-        for part, members in optimizer.route(self.network, self.parameters):
-            for is_spared, own in ((False, part), (True, replace(part, weight_decay=0.0))):
-                chosen = [p for p in members if (id(p) in spared) == is_spared]
-                if chosen:
-                    values = [p.detach() for p in chosen]
-                    positions = [position[id(p)] for p in chosen]
-                    groups.append(Group(own, positions, values, own.init(values), is_spared))
-        return groups
+        decays = optimizer.weight_decay or regularizer is not None
+        spared = undecayed(network) if decays and not decay_all else set()
+        self.groups = groups_of(optimizer, network, dict(trainable), spared)
+        groups = {id(m.weight): m.groups for m in network.modules() if isinstance(m, _ConvTransposeNd)}
+        self.transposed = {i: groups[id(p)] for i, p in enumerate(self.parameters) if id(p) in groups}
 
     def loss_and_gradients(self, window: Window, *, step: int) -> tuple[Tensor, Gradients]:
         """The detached loss of the window's batches, and the gradient per parameter, whose memory is the caller's.
@@ -149,34 +139,41 @@ class Step:
         """Regularizes and clips the gradients and updates the parameters; one without gradient stays as it is."""
         if self.overflowed:
             return
+        regularizer = self.regularizer or Regularizer()
         with torch.no_grad():
-            if self.regularizer is not None:
-                for penalized, penalties in self._regularized(gradients):
-                    self.regularizer.add_(penalties, penalized)
+            regularized = self.regularized(gradients)
+            for part in regularized:
+                regularizer.add_(part.gradients, part.parameters)
             self.clipping(gradients, self.parameters)
+            for part in regularized:
+                regularizer.decay_(part.parameters, rate=rate)
             for group in self.groups:
-                optimizer = group.optimizer if momentum is None else group.optimizer.with_momentum(momentum)
-                own = [gradients[i] for i in group.positions]
-                if any(g is None for g in own):
-                    kept = [k for k, g in enumerate(own) if g is not None]
-                    state = {slot: [values[k] for k in kept] for slot, values in group.state.items()}
-                    if kept:
-                        present = [g for g in own if g is not None]
-                        optimizer.apply_([group.parameters[k] for k in kept], present, state, lr=rate)
-                else:
-                    optimizer.apply_(group.parameters, own, group.state, lr=rate)  # type: ignore[arg-type]
-            if self.regularizer is not None:
-                for penalized, _ in self._regularized(gradients):
-                    self.regularizer.constrain_(penalized, rate=rate)
+                group.apply(gradients, rate=rate, momentum=momentum)
+            for part in regularized:
+                regularizer.constrain_(part.parameters, rate=rate, transposed=part.transposed)
 
-    def _regularized(self, gradients: Gradients) -> Iterator[tuple[list[Tensor], list[Tensor]]]:
-        """The parameters that are not spared and have a gradient, with it, group by group."""
+    def regularized(self, gradients: Gradients) -> list[Regularized]:
+        """What the regularizer acts on: the parameters that are not spared and have a gradient, group by group."""
+        found: list[Regularized] = []
+        if self.regularizer is None:
+            return found
         for group in self.groups:
-            if not group.spared:
-                pairs = [(p, gradients[i]) for p, i in zip(group.parameters, group.positions, strict=True)]
-                present = [(p, g) for p, g in pairs if g is not None]
-                if present:
-                    yield [p for p, _ in present], [g for _, g in present]
+            present = [] if group.spared else [k for k, i in enumerate(group.positions) if gradients[i] is not None]
+            if present:
+                own = [gradients[group.positions[k]] for k in present]
+                parameters = [group.parameters[k] for k in present]
+                found.append(Regularized(own, parameters, self._transposed(group, present)))  # type: ignore[arg-type]
+        return found
+
+    def _transposed(self, group: Group, present: list[int]) -> list[int]:
+        return [self.transposed.get(group.positions[k], 0) for k in present] if self.transposed else []
+
+    def penalty(self, step: int) -> list[Reading]:
+        """`regularizer.penalty` at the weights as they are; none without a regularizer."""
+        if self.regularizer is None:
+            return []
+        values = [float(self.regularizer.penalty(g.parameters)) for g in self.groups if not g.spared]  # synchronizes
+        return [Reading("regularizer.penalty", sum(values), step=step)]
 
     def __call__(self, window: Window, *, step: int, rate: float, momentum: float | None = None) -> Tensor:
         """One whole step; returns the loss before the update, detached. Does not synchronize, except under fp16.
@@ -194,21 +191,31 @@ class Step:
     def state_dict(self) -> dict[str, Tensor]:
         """The optimizer's live state, a tensor per slot and parameter (`exp_avg.0.weight`); copy into it to restore."""
         scale = {} if self.loss_scale is None else self.loss_scale.state_dict()
-        return scale | {
-            f"{slot}.{self.names[i]}": value
-            for group in self.groups
-            for slot, values in group.state.items()
-            for i, value in zip(group.positions, values, strict=True)
-        }
+        for group in self.groups:
+            scale |= group.state_dict(self.names)
+        return scale
+
+    def load(self, entries: Mapping[str, Tensor]) -> None:
+        """Makes room for a saved `state_dict`: an optimizer of torch's makes its entries as it goes, and takes these."""
+        for group in self.groups:
+            group.load(entries)
+
+    def evaluation_weights(self) -> dict[str, Tensor]:
+        """Copies of the weights that the optimizer is evaluated by, by name; empty where these are the network's."""
+        found: dict[str, Tensor] = {}
+        for group in self.groups:
+            if isinstance(group, ForeignGroup) and group.is_last:
+                found |= group.foreign.evaluation_weights() or {}
+        return found
 
 
 def stepper_of(plan: Plan, network: nn.Module, loss: LossFunction) -> Step:
-    """The step that a resolved plan asks for."""
+    """The step that a resolved plan asks for; `loss` is that of the labels as they are."""
     assert plan.optimizer != "auto"
     assert isinstance(plan.seed, int)
     return Step(
         network,
-        loss,
+        smoothed_loss(loss, plan.label_smoothing),
         plan.optimizer,
         clipping=clipping_of(plan),
         precision=plan.precision,

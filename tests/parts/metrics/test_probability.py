@@ -7,7 +7,8 @@ from sklearn import metrics as reference
 
 from thalweg.errors import DataError, UsageError
 from thalweg.parts.metrics import brier_score, calibration_error, log_loss
-from thalweg.parts.metrics.probability import log_losses, reliability
+from thalweg.parts.metrics.calibration import reliability
+from thalweg.parts.metrics.probability import log_losses
 
 
 @pytest.fixture

@@ -8,6 +8,8 @@ from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 from torch import Tensor, nn
 
+from thalweg.parts.optimizers import Muon
+
 
 @dataclass(frozen=True)
 class Recording:
@@ -17,8 +19,23 @@ class Recording:
     gradients: list[list[Tensor]]
 
 
+@pytest.fixture
+def recording(request, whole_recording) -> Recording:
+    """The recording as the test's optimizer takes it: Muon has the matrices, and their transposes."""
+    if not isinstance(
+        getattr(request.node, "callspec", request.node).__dict__.get("params", {}).get("optimizer"), Muon
+    ):
+        return whole_recording
+
+    def matrices(tensors: list[Tensor]) -> list[Tensor]:
+        wide = [tensor for tensor in tensors if tensor.dim() == 2]
+        return wide + [tensor.t().contiguous() for tensor in wide]
+
+    return Recording(matrices(whole_recording.start), [matrices(step) for step in whole_recording.gradients])
+
+
 @pytest.fixture(scope="session")
-def recording() -> Recording:
+def whole_recording() -> Recording:
     """1,000 steps of SGD on digits, all of them replayed to every optimizer.
 
     Whitened inputs, because the constant pixels of digits have a gradient of 0, and an L2 penalty divided by its own

@@ -1,4 +1,7 @@
-"""Every optimizer through the same cases; the reference is torch.optim with foreach=False, its plainest form."""
+"""Every optimizer through the same cases; the reference is torch.optim with foreach=False, its plainest form.
+
+Of Lion, which torch has not, the reference is the code of the paper's authors.
+"""
 
 import copy
 import dataclasses
@@ -12,7 +15,8 @@ from torch import Tensor, nn
 
 from thalweg.errors import UsageError
 from thalweg.parts import optimizers
-from thalweg.parts.optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
+from thalweg.parts.optimizers import SGD, Adagrad, Adam, AdamW, Lion, Muon, NAdam, Optimizer, RAdam, RMSprop
+from thalweg.parts.optimizers.as_torch import RuleOptimizer
 from thalweg.parts.optimizers.optimizer import by_device_and_dtype
 
 CASES = [
@@ -31,14 +35,71 @@ CASES = [
     Adam(lr=1e-3, betas=(0.8, 0.99), weight_decay=1e-2, eps=1e-6),
     AdamW(lr=1e-3),
     AdamW(lr=1e-2, weight_decay=0.1, betas=(0.95, 0.99)),
+    Adam(lr=1e-3, amsgrad=True, weight_decay=1e-3),
+    AdamW(lr=1e-3, amsgrad=True, betas=(0.9, 0.9)),
+    NAdam(lr=1e-3),
+    NAdam(lr=1e-3, weight_decay=1e-2, momentum_decay=0.1, betas=(0.8, 0.99), eps=1e-6),
+    NAdam(lr=1e-3, weight_decay=0.1, decoupled_weight_decay=True),
+    RAdam(lr=1e-3),
+    RAdam(lr=1e-3, weight_decay=1e-2, betas=(0.8, 0.99), eps=1e-6),
+    RAdam(lr=1e-3, weight_decay=0.1, decoupled_weight_decay=True),
+    Lion(lr=1e-3),
+    Lion(lr=1e-3, weight_decay=0.1, betas=(0.95, 0.98)),
+    Muon(lr=1e-3),
+    Muon(lr=1e-2, weight_decay=0.0, momentum=0.9, nesterov=False, ns_steps=3, adjust_lr_fn="original"),
 ]
+FORMS = {RMSprop: "foreach", NAdam: "foreach", RAdam: "foreach"}  # of torch's optimizers; of the others "fused"
+OURS = (Lion, Muon)  # built by RuleOptimizer
+ROUTING = {"betas", "also_adamw"}  # fields of Muon that are about the other parameters
 LIMITS = {torch.float64: 1e-12, torch.float32: 1e-6}  # error in norm after 1,000 steps
 every_case = pytest.mark.parametrize("optimizer", CASES, ids=repr)
 every_dtype = pytest.mark.parametrize("dtype", LIMITS, ids=str)
 
 
+class AuthorsLion(torch.optim.Optimizer):
+    """As in github.com/google/automl, lion/lion_pytorch.py."""
+
+    def __init__(self, params, lr, betas, weight_decay):
+        super().__init__(params, {"lr": lr, "betas": betas, "weight_decay": weight_decay})
+
+    @torch.no_grad()
+    def step(self):
+        for group in self.param_groups:
+            beta1, beta2 = group["betas"]
+            for p in (p for p in group["params"] if p.grad is not None):
+                p.data.mul_(1 - group["lr"] * group["weight_decay"])
+                if len(self.state[p]) == 0:
+                    self.state[p]["exp_avg"] = torch.zeros_like(p)
+                exp_avg = self.state[p]["exp_avg"]
+                update = exp_avg * beta1 + p.grad * (1 - beta1)
+                p.add_(update.sign_(), alpha=-group["lr"])
+                exp_avg.mul_(beta2).add_(p.grad, alpha=1 - beta2)
+
+
+class FlatMuon(torch.optim.Muon):
+    """torch's Muon on matrices that stand for parameters of more dimensions."""
+
+    def __init__(self, params, **values):
+        self.given = params
+        self.flat = [nn.Parameter(p.detach().flatten(1).clone()) for p in params]
+        super().__init__(self.flat, **values)
+
+    def step(self):
+        for p, flat in zip(self.given, self.flat, strict=True):
+            flat.grad = None if p.grad is None else p.grad.flatten(1)
+        super().step()
+        with torch.no_grad():
+            for p, flat in zip(self.given, self.flat, strict=True):
+                p.copy_(flat.reshape(p.shape))
+
+
 def reference(optimizer: Optimizer, params: Any, **form: Any) -> torch.optim.Optimizer:
     arguments = dataclasses.asdict(optimizer)
+    if isinstance(optimizer, Lion):
+        return AuthorsLion(params, **arguments)
+    if isinstance(optimizer, Muon):
+        kind = torch.optim.Muon if all(p.dim() == 2 for p in params) else FlatMuon
+        return kind(params, **{name: value for name, value in arguments.items() if name not in ROUTING})
     return getattr(torch.optim, type(optimizer).__name__)(params, **arguments, **(form or {"foreach": False}))
 
 
@@ -101,7 +162,9 @@ def test_rule_and_kernel_equal_torch(optimizer, dtype, recording):
 def test_build_is_torch_and_equal(optimizer, recording):
     params = parameters(recording.start, torch.float64)
     built = optimizer.build(iter(params))
-    assert type(built) is getattr(torch.optim, type(optimizer).__name__)
+    assert type(built) is (
+        RuleOptimizer if isinstance(optimizer, OURS) else getattr(torch.optim, type(optimizer).__name__)
+    )
     assert built.defaults["lr"] == optimizer.lr
     found = replay(built, params, recording.gradients[:100])
     params = parameters(recording.start, torch.float64)
@@ -134,6 +197,12 @@ def member_values(optimizer: Optimizer, member: int) -> dict[str, Any]:
     return values
 
 
+def together_of(slots: list[Any], name: str, form: str) -> Tensor:
+    """A slot of all members; what is one number for a parameter broadcasts like a hyper-parameter."""
+    stack = torch.stack([own[name] for own in slots])
+    return stack[:, None] if form == "broadcast" and stack.dim() == 1 else stack
+
+
 def stacked(members: list[Any], shape: tuple[int, ...]) -> Any:
     if isinstance(members[0], dict):
         return {name: stacked([member[name] for member in members], shape) for name in members[0]}
@@ -144,13 +213,21 @@ def stacked(members: list[Any], shape: tuple[int, ...]) -> Any:
 
 @pytest.mark.parametrize("form", ["vmap", "broadcast"])
 @every_case
-def test_members_at_once_equal_members_alone(optimizer, form, recording):
+def test_members_at_once_equal_members_alone(optimizer, form, recording, monkeypatch):
+    if form == "broadcast" and isinstance(optimizer, Muon):
+        pytest.skip("the members of Muon are matrices of their own, not rows of one")
+    limit = 1e-14
+    if isinstance(
+        optimizer, Muon
+    ):  # products of matrices round to bfloat16 by their shape, so the members stay float64
+        monkeypatch.setattr(Tensor, "bfloat16", Tensor.double)
+        limit = 1e-12  # the iteration makes small singular values, and their rounding, 500 times as large
     count = 3
     values = [member_values(optimizer, member) for member in range(count)]
     hyper = stacked(values, (count,) if form == "vmap" else (count, 1))
     start = torch.stack([recording.start[1] * (1 + member) for member in range(count)])
     alone, alone_slots = list(start), [optimizer.start(tensor) for tensor in start]
-    together, slots = start, {name: torch.stack([s[name] for s in alone_slots]) for name in alone_slots[0]}
+    together, slots = start, {name: together_of(alone_slots, name, form) for name in alone_slots[0]}
     for step, gradients in enumerate(recording.gradients[:60], start=1):
         gradient = torch.stack([gradients[1] * (1 + 0.5 * member) for member in range(count)])
 
@@ -166,7 +243,7 @@ def test_members_at_once_equal_members_alone(optimizer, form, recording):
         for i in range(count):
             update, alone_slots[i] = optimizer.update(gradient[i], alone_slots[i], step, alone[i], values[i])
             alone[i] = alone[i] + update
-    assert error(list(together), alone) < 1e-14
+    assert error(list(together), alone) < limit
     assert error([together[0]], [together[1]]) > 0.01, "the members are the same: nothing would be compared"
 
 
@@ -202,12 +279,21 @@ def test_kernel_leaves_the_gradients(optimizer, recording):
 
 @every_case
 def test_bfloat16_moves_every_entry_rightly(optimizer, recording):
-    """Three steps at a rate of 5, where a step is far above the rounding; torch's fused SGD fails this on a CPU."""
+    """A few steps at a rate of 5, where a step is far above the rounding; torch's fused SGD fails this on a CPU."""
     dtype = torch.bfloat16
-    gradients = [[gradient.to(dtype).double() for gradient in step] for step in recording.gradients[:3]]
+    count = 8 if isinstance(optimizer, RAdam) else 3  # the sixth is the first that divides
+    gradients = [[gradient.to(dtype).double() for gradient in step] for step in recording.gradients[:count]]
     start = [tensor.to(dtype).double() for tensor in recording.start]
-    optimizer = dataclasses.replace(optimizer, lr=5.0, **({} if isinstance(optimizer, SGD) else {"eps": 1e-3}))
+    eps = {"eps": 1e-3} if isinstance(optimizer, Adagrad | RMSprop | Adam | NAdam | RAdam) else {}
+    optimizer = dataclasses.replace(optimizer, lr=5.0, **eps)
+    if isinstance(optimizer, Lion):  # the sign of a sum that rounding carries over 0 is a toss of a coin
+        optimizer = dataclasses.replace(optimizer, betas=(0.0, 0.99))
+    if isinstance(optimizer, Muon):  # without Nesterov torch's scales the momentum itself: a bfloat16 copy is no copy
+        optimizer = dataclasses.replace(optimizer, nesterov=True)
     expected = replay_rule(optimizer, start, gradients, torch.float64)
+    if isinstance(optimizer, Muon):  # its iteration multiplies the rounding of what it begins with, in torch's as here
+        params = parameters(start, dtype)
+        expected = replay(reference(optimizer, params), params, gradients)
     for replayed in (replay_kernel, replay_rule):
         found = replayed(optimizer, start, gradients, dtype)
         assert {tensor.dtype for tensor in found} == {dtype}
@@ -301,11 +387,13 @@ def test_broken_tensors_are_refused_and_nothing_moves(optimizer, recording):
 
 @every_case
 def test_build_takes_groups_and_picks_the_form(optimizer, recording):
-    form = "foreach" if isinstance(optimizer, RMSprop) else "fused"
+    form = FORMS.get(type(optimizer), "fused")
     params = parameters(recording.start, torch.float32)
     built = optimizer.build([{"params": params[:2], "weight_decay": 0.0}, {"params": params[2:], "lr": 0.5}])
     assert [group["lr"] for group in built.param_groups] == [optimizer.lr, 0.5]
     assert built.param_groups[0]["weight_decay"] == 0
+    if isinstance(optimizer, OURS):
+        return
     assert built.defaults[form] is True
     assert optimizer.build(nn.Linear(2, 2).named_parameters()).defaults[form] is True
     with_gaps, half = nn.Parameter(torch.zeros(3, 8)[:, ::2]), nn.Parameter(torch.zeros(40, dtype=torch.bfloat16))
@@ -313,12 +401,12 @@ def test_build_takes_groups_and_picks_the_form(optimizer, recording):
     assert optimizer.build([half]).defaults["foreach" if isinstance(optimizer, SGD) else form] is True
 
 
-@pytest.mark.parametrize("kind", [SGD, Adagrad, RMSprop, Adam, AdamW])
+@pytest.mark.parametrize("kind", [SGD, Adagrad, RMSprop, Adam, AdamW, NAdam, RAdam, Lion, Muon])
 def test_rate_auto_is_refused_where_a_number_is_needed(kind):
     assert kind().lr == "auto"
     with pytest.raises(UsageError, match=rf"{kind.__name__} has lr='auto'.*give a number"):
         kind().build([nn.Parameter(torch.zeros(2))])
-    zero = torch.zeros(2)
+    zero = torch.zeros(2, 2)
     with pytest.raises(UsageError, match="lr='auto'"):
         kind().update(zero, kind().start(zero), 1, zero)
     kind().update(zero, kind().start(zero), 1, zero, {"lr": 0.1})
@@ -348,6 +436,16 @@ def test_rate_auto_is_refused_where_a_number_is_needed(kind):
         (Adam, {"betas": 0.9}, r"betas=0.9; allowed: a tuple of two numbers, each from 0 to below 1"),
         (Adam, {"betas": (0.9, 1.0)}, r"betas=\(0.9, 1.0\)"),
         (AdamW, {"eps": -1}, r"AdamW got eps=-1"),
+        (AdamW, {"amsgrad": 1}, r"amsgrad=1; allowed: True or False"),
+        (NAdam, {"momentum_decay": -1}, r"NAdam got momentum_decay=-1"),
+        (NAdam, {"betas": (1.0, 0.9)}, r"betas=\(1.0, 0.9\)"),
+        (RAdam, {"decoupled_weight_decay": "yes"}, r"decoupled_weight_decay='yes'"),
+        (Lion, {"betas": [0.9, 0.99]}, r"betas=\[0.9, 0.99\]"),
+        (Muon, {"momentum": 1.0}, r"Muon got momentum=1.0"),
+        (Muon, {"ns_steps": 0}, r"ns_steps=0; allowed: an integer from 1 to 99"),
+        (Muon, {"ns_coefficients": (1, 2)}, r"allowed: a tuple of three numbers"),
+        (Muon, {"adjust_lr_fn": None}, r"'match_rms_adamw' or 'original'"),
+        (Muon, {"also_adamw": "head"}, r"also_adamw='head'; allowed: a tuple of names"),
     ],
 )
 def test_wrong_values_are_named(kind, values, message):
@@ -359,17 +457,20 @@ def test_names_of_the_family():
     assert set(optimizers.__all__) == {type(case).__name__ for case in CASES}
     for name in optimizers.__all__:
         assert issubclass(getattr(optimizers, name), Optimizer)
-        ours = {field.name for field in dataclasses.fields(getattr(optimizers, name))}
-        torchs = getattr(torch.optim, name).__init__.__annotations__
-        assert ours <= torchs.keys()
+        if name != "Lion":
+            ours = {field.name for field in dataclasses.fields(getattr(optimizers, name))}
+            torchs = getattr(torch.optim, name).__init__.__annotations__
+            assert ours - (ROUTING if name == "Muon" else set()) <= torchs.keys()
 
 
 def test_defaults_are_torchs():
-    for name in optimizers.__all__:
-        torchs = getattr(torch.optim, name)([nn.Parameter(torch.zeros(1))]).defaults
+    differing = {"lr", *ROUTING, "adjust_lr_fn"}  # a rate for Muon that suits AdamW too
+    for name in set(optimizers.__all__) - {"Lion"}:
+        torchs = getattr(torch.optim, name)([nn.Parameter(torch.zeros(1, 1))]).defaults
         ours = dataclasses.asdict(getattr(optimizers, name)())
-        assert {key: value for key, value in ours.items() if key != "lr"} == {
-            key: torchs[key] for key in ours.keys() - {"lr"}
+        left_out = differing if name == "Muon" else {"lr"}
+        assert {key: value for key, value in ours.items() if key not in left_out} == {
+            key: torchs[key] for key in ours.keys() - left_out
         }
 
 

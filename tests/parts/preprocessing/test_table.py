@@ -15,7 +15,10 @@ from torch import Tensor, nn
 
 from thalweg.data.rows import Part, Rows
 from thalweg.errors import DataError
-from thalweg.parts.preprocessing.table import TableEncoder, TablePreprocessing
+from thalweg.parts.preprocessing import Table
+from thalweg.parts.preprocessing.encoder import TableEncoder
+from thalweg.parts.preprocessing.modules.restore import restore
+from thalweg.parts.preprocessing.modules.table import TablePreprocessing
 
 NAN = float("nan")
 
@@ -43,7 +46,7 @@ def rows_of(table: TableEncoder, frame: pd.DataFrame, part: Part = "train") -> R
 
 def fitted(frame: pd.DataFrame) -> tuple[TableEncoder, TablePreprocessing]:
     table = TableEncoder.fit(frame)
-    return table, TablePreprocessing(table).fit(rows_of(table, frame))
+    return table, Table().fit_table(rows_of(table, frame), table)
 
 
 @pytest.mark.parametrize(
@@ -241,7 +244,7 @@ def test_only_training_rows_are_fitted(part: Part) -> None:
     frame = mixed()
     table = TableEncoder.fit(frame)
     with pytest.raises(DataError, match=f"training rows only, and received 300 {part} rows"):
-        TablePreprocessing(table).fit(rows_of(table, frame, part))
+        Table().fit_table(rows_of(table, frame, part), table)
 
 
 @pytest.mark.parametrize("columns", [["income", "age", "job", "smokes"], ["income"], ["job"]])
@@ -259,8 +262,8 @@ def test_export(columns: list[str], batch: int) -> None:
 def test_state_travels_with_the_model() -> None:
     frame = mixed()
     table, module = fitted(frame)
-    restored = TablePreprocessing(TableEncoder.from_json(table.to_json()))
-    restored.load_state_dict(module.state_dict())
+    restored = restore(module.state_dict(), json.loads(json.dumps(module.form)))
+    assert restored.names == module.names
     x = table.encode(mixed(seed=2))
     assert torch.equal(restored(x), module(x))
     assert not list(module.parameters())

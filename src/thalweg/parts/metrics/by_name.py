@@ -1,22 +1,39 @@
-"""Metrics found by name, for the epoch loop. A family is a module with a function `metrics(kind)`."""
+"""Metrics found by name, for the epoch loop.
+
+A family is a module with a function `metrics(kind)`, and another, `forms(kind)`, where names hold a number.
+"""
 
 import math
+import re
 from collections.abc import Callable
 
 from torch import Tensor
 
 from thalweg.errors import UsageError, did_you_mean
-from thalweg.parts.metrics import confusion, multilabel, per_position, probability, ranking, regression
-from thalweg.parts.metrics.forms import Kind, Metric, check_word
+from thalweg.parts.metrics import (
+    calibration,
+    decisions,
+    multilabel,
+    operating,
+    per_position,
+    probability,
+    ranking,
+    regression,
+    several_classes,
+)
+from thalweg.parts.metrics.forms import Form, Kind, Metric, check_word
 
 FAMILIES = (
-    confusion.metrics,
+    decisions.metrics,
     ranking.metrics,
+    several_classes.metrics,
     probability.metrics,
+    calibration.metrics,
     multilabel.metrics,
     per_position.metrics,
     regression.metrics,
 )
+FORMS = (decisions.forms, operating.forms, multilabel.forms, per_position.forms, regression.forms)
 SHOWN: dict[Kind, tuple[str, ...]] = {  # each epoch, where the user chose none
     "binary": ("accuracy", "auc"),
     "multiclass": ("accuracy",),
@@ -28,29 +45,59 @@ SHOWN: dict[Kind, tuple[str, ...]] = {  # each epoch, where the user chose none
 
 
 def metric_names(kind: Kind) -> tuple[str, ...]:
-    """The names that `metric` knows for a kind of task.
+    """The names that `metric` knows for a kind of task, but for those that hold a number (`metric_forms`).
+
+    Args:
+        kind: `"binary"`, `"multiclass"`, `"multilabel"`, `"per_position"` or `"regression"`.
 
     >>> metric_names("regression")
-    ('r2', 'rmse', 'mae', 'mse')
+    ('r2', 'rmse', 'mae', 'mse', 'explained_variance', 'median_absolute_error')
+
+    Source: lecture rows L41 to L43.
     """
     return tuple(found.name for family in FAMILIES for found in family(kind))
+
+
+def metric_forms(kind: Kind) -> tuple[str, ...]:
+    """An example of each name that holds a number, for a kind of task: any other number may stand there.
+
+    Args:
+        kind: `"binary"`, `"multiclass"`, `"multilabel"`, `"per_position"` or `"regression"`.
+
+    >>> metric_forms("binary")
+    ('f0.5', 'tpr_at_fpr_0.01', 'precision_at_recall_0.9', 'partial_auc_0.1')
+
+    Source: lecture rows L41 to L43.
+    """
+    return tuple(form.example for form in all_forms(kind))
+
+
+def all_forms(kind: Kind) -> list[Form]:
+    return [form for family in FORMS for form in family(kind)]
 
 
 def metric(name: str | Callable[[Tensor, Tensor], float], kind: Kind) -> Metric:
     """The metric of that name on a network's outputs: `metric(output, target)` is a float, NaN where undefined.
 
+    `explain(output, target)` gives the reason of a NaN too. These are the names of `Experiment(metrics=[...])`.
+
     Args:
-        name: one of `metric_names(kind)`, or the user's own `(output, target) -> float`, of which higher is better.
+        name: one of `metric_names(kind)`; one with another number than in `metric_forms(kind)`, such as
+            `"tpr_at_fpr_0.05"`; or the user's own `(output, target) -> float`, of which higher is better.
         kind: `"binary"`, `"multiclass"`, `"multilabel"`, `"per_position"` or `"regression"`. A binary task's metrics
-            judge class 1.
+            judge class 1; `"f1"`, `"precision"`, `"recall"` of several classes are means over classes ("macro").
 
     Raises:
-        UsageError: for a name that this kind of task does not have.
+        UsageError: for a name that this kind of task does not have, or a number out of range.
 
     >>> import torch
     >>> accuracy = metric("accuracy", "binary")
     >>> accuracy(torch.tensor([-1.0, 2.0, 3.0]), torch.tensor([0, 1, 0])), accuracy.higher_is_better
     (0.6666666666666666, True)
+    >>> print(metric("tpr_at_fpr_0.1", "binary").explain(torch.tensor([0.3, 0.1]), torch.tensor([1, 1])))
+    nan (all rows are of one class, so there is nothing to rank)
+
+    Source: lecture rows L41 to L43. Metrics take logits (predictions, in a regression) as the network gives them.
     """
     check_word("kind", kind, Kind)
     if callable(name):
@@ -59,10 +106,15 @@ def metric(name: str | Callable[[Tensor, Tensor], float], kind: Kind) -> Metric:
         for found in family(kind):
             if found.name == name:
                 return found
-    known = metric_names(kind)
+    for form in all_forms(kind):
+        if match := re.fullmatch(form.pattern, name):
+            return form.make(name, float(match.groups()[-1]))
+    names, forms = metric_names(kind), metric_forms(kind)
+    near = did_you_mean(name, names + forms)
+    numbered = f" With any number: {', '.join(forms)}." if forms else ""
     raise UsageError(
-        f"A {kind} task has no metric {name!r}.{did_you_mean(name, known)} Its metrics are: {', '.join(known)}; "
-        "or give a function (output, target) -> float, of which higher is better."
+        f"A {kind} task has no metric {name!r}.{near} Its metrics are: {', '.join(names)}; "
+        f"or give a function (output, target) -> float, of which higher is better.{numbered}"
     )
 
 

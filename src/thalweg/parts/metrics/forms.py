@@ -4,12 +4,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+import torch
 from torch import Tensor
 
 from thalweg.errors import DataError, UsageError, did_you_mean
+from thalweg.parts.metrics.values import Value
 
 Kind = Literal["binary", "multiclass", "multilabel", "per_position", "regression", "own"]
 Scores = Literal["logits", "probabilities"]
+Average = Literal["macro", "micro", "weighted"]
 DIVERGED = "The training has diverged or an input is NaN: lower the learning rate, or look at the inputs."
 IGNORED = -100  # a position of a target that counts nowhere; torch's own default
 SUM_TOLERANCE = 1e-2  # probabilities of half-precision networks sum to 1 only within about 0.004
@@ -38,6 +41,25 @@ class Metric:
 
     def __call__(self, output: Tensor, target: Tensor) -> float:
         return float(self.function(output, target))
+
+    def explain(self, output: Tensor, target: Tensor) -> Value:
+        """The value with the number of rows, and the reason where it is NaN."""
+        return Value(self(output, target), len(target), self.why_undefined(output, target))
+
+
+@dataclass(frozen=True)
+class Form:
+    """Metrics whose name holds a number, such as `"f0.5"` and `"f2"`.
+
+    Args:
+        example: a name of this form, for messages.
+        pattern: a regular expression for the whole name, whose last group is the number.
+        make: `(name, number) -> Metric`; raises `UsageError` for a number out of range.
+    """
+
+    example: str
+    pattern: str
+    make: Callable[[str, float], Metric]
 
 
 def exact(values: Tensor) -> Tensor:
@@ -212,6 +234,54 @@ def check_word(name: str, value: str, allowed: object) -> None:
     words = get_args(allowed)
     if value not in words:
         raise UsageError(f"{name} is {' or '.join(map(repr, words))}; received {value!r}.{did_you_mean(value, words)}")
+
+
+def no_rows(_: object, target: Tensor) -> str:
+    """Why a measure is NaN that only rows can make undefined; empty where there are some."""
+    return "" if len(target) else "there are no rows"
+
+
+def row_weights(weight: Tensor | None, like: Tensor) -> Tensor:
+    """`[N]` float64 weights of rows, on the device of `like` `[N, ...]`; ones where none are given.
+
+    Raises:
+        DataError: for weights of another shape, or one that is negative or not finite.
+    """
+    if weight is None:
+        return torch.ones(len(like), dtype=torch.float64, device=like.device)
+    values = exact(weight).reshape(-1).to(like.device)
+    if values.shape != like.shape[:1]:
+        raise DataError(f"There is one weight for each of {len(like)} rows; received shape {list(weight.shape)}.")
+    if not bool(((values >= 0) & values.isfinite()).all()):  # synchronizes the device
+        raise DataError("The weight of a row is a finite number of at least 0, and one is not.")
+    return values
+
+
+def mean_of(values: Tensor, weight: Tensor | None) -> float:
+    """The mean of rows' values `[N]` float64, weighted where weights are given; NaN without rows or weight."""
+    if weight is None:
+        return float(values.mean())
+    shares = row_weights(weight, values)
+    counted = shares > 0  # an infinite value of weight 0 counts nowhere
+    return float((shares * values)[counted].sum() / shares.sum())
+
+
+def mean_metric(
+    name: str,
+    higher_is_better: bool,
+    rows: Callable[[Tensor, Tensor], Tensor],
+    why: Callable[[Tensor, Tensor], str] = no_rows,
+) -> Metric:
+    """A metric that is the mean of the rows' values `rows(output, target)` `[N]`; a NaN among them is left out."""
+
+    def sums(output: Tensor, target: Tensor) -> Tensor:
+        values = rows(output, target)
+        return torch.stack([values.nansum(), (~values.isnan()).sum().double()])
+
+    def mean(state: Tensor) -> float:
+        return float(state[0] / state[1])
+
+    return Metric(name, higher_is_better, lambda output, target: mean(sums(output, target)), why, sums, mean)
 
 
 def neutral(scores: Scores) -> float:

@@ -6,13 +6,15 @@ stand in memory together.
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from thalweg.errors import DataError
-from thalweg.parts.metrics.forms import IGNORED, Kind, Metric, positions, refuse_nan, same_rows
+from thalweg.parts.metrics.forms import IGNORED, Form, Kind, Metric, positions, refuse_nan, same_rows
+from thalweg.parts.metrics.top_k import check_k, ranks
 
 HITS, LOSS, COUNT = range(3)
 
@@ -79,15 +81,39 @@ def why_undefined(target: Tensor) -> str:
     return "" if bool((target != IGNORED).any()) else "no position counts"
 
 
+def counted(_: Tensor, target: Tensor) -> str:
+    return why_undefined(target)
+
+
+def top_k_sums(output: Tensor, target: Tensor, *, k: int) -> Tensor:
+    """`[2]` float64: positions whose true class is among the first k, and counted positions."""
+    row_sums(output, target)  # refuses what cannot be measured
+    logits, true = positions(output.detach(), target.detach())
+    check_k(k, logits.shape[1])
+    rows = (true != IGNORED).nonzero()[:, 0]
+    hits = ranks(logits[rows], true[rows]) < k
+    return torch.stack([hits.sum(), rows.new_tensor(len(rows))]).double()
+
+
 def metrics(kind: Kind) -> list[Metric]:
     """The metrics of this family on a network's logits."""
     if kind != "per_position":
         return []
 
     def of(name: str, higher: bool, merge: Callable[[Tensor], float]) -> Metric:
-        return Metric(
-            name, higher, lambda output, target: merge(sums(output, target)), lambda _, target: why_undefined(target),
-            sums, merge,
-        )  # fmt: skip
+        return Metric(name, higher, lambda output, target: merge(sums(output, target)), counted, sums, merge)
 
     return [of("accuracy", True, accuracy), of("perplexity", False, perplexity), of("log_loss", False, log_loss)]
+
+
+def forms(kind: Kind) -> list[Form]:
+    """Top-k accuracy for any k."""
+
+    def share(state: Tensor) -> float:
+        return float(state[0] / state[1])
+
+    def top_k(name: str, k: float) -> Metric:
+        state = partial(top_k_sums, k=int(k))
+        return Metric(name, True, lambda output, target: share(state(output, target)), counted, state, share)
+
+    return [Form("top_5_accuracy", r"top_(\d+)_accuracy", top_k)] if kind == "per_position" else []

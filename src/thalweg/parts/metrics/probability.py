@@ -1,13 +1,24 @@
-"""Measures of probabilities: log loss and Brier score, which are proper, and the calibration error (L41)."""
+"""Measures of probabilities that are proper: log loss, perplexity, and the Brier score (L41)."""
 
-from dataclasses import dataclass
+import math
+from functools import partial
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from thalweg.errors import DataError
-from thalweg.parts.metrics.forms import Kind, Metric, Scores, binary_scores, class_scores, labels, same_rows
+from thalweg.parts.metrics.forms import (
+    Kind,
+    Metric,
+    Scores,
+    binary_scores,
+    class_scores,
+    labels,
+    mean_metric,
+    mean_of,
+    same_rows,
+)
 
 
 def log_losses(output: Tensor, target: Tensor, *, kind: Kind, scores: Scores = "logits") -> Tensor:
@@ -33,13 +44,54 @@ def log_losses(output: Tensor, target: Tensor, *, kind: Kind, scores: Scores = "
     return -logs.gather(1, true[:, None])[:, 0]
 
 
-def log_loss(output: Tensor, target: Tensor, *, kind: Kind, scores: Scores = "logits") -> float:
-    """Mean of `-log p(true class)`, in nats; NaN without rows.
+def log_loss(
+    output: Tensor, target: Tensor, *, kind: Kind, scores: Scores = "logits", weight: Tensor | None = None
+) -> float:
+    """Log loss (cross-entropy): mean of `-log p(true class)`, in nats; NaN without rows.
+
+    Args:
+        output: binary `[N]`, `[N, 1]` or `[N, 2]`; multi-class `[N, C]`.
+        target: `[N]` class indices.
+        kind: `"binary"` or `"multiclass"`.
+        scores: what the output holds.
+        weight: `[N]` of at least 0; None counts each row once.
+
+    Raises:
+        DataError: for NaN, what is no probability, labels out of range.
 
     >>> round(log_loss(torch.zeros(4, 10), torch.arange(4), kind="multiclass"), 4)  # ln 10
     2.3026
+
+    Source: Good 1952, "Rational decisions"; L41. As scikit-learn's `log_loss` of the probabilities, which clips them at
+    1e-16; from logits it is exact at any size, and infinite where the true class got probability 0.
     """
-    return float(log_losses(output, target, kind=kind, scores=scores).mean())
+    return mean_of(log_losses(output, target, kind=kind, scores=scores), weight)
+
+
+def perplexity(
+    output: Tensor,
+    target: Tensor,
+    *,
+    kind: Kind = "multiclass",
+    scores: Scores = "logits",
+    weight: Tensor | None = None,
+) -> float:
+    """`exp(log loss)`: among how many equally likely classes a row is still undecided; C for a guess.
+
+    Args:
+        output: as in `log_loss`.
+        target: `[N]` class indices.
+        kind: `"binary"` or `"multiclass"`.
+        scores: what the output holds.
+        weight: `[N]` of at least 0; None counts each row once.
+
+    >>> round(perplexity(torch.zeros(4, 10), torch.arange(4)), 3)
+    10.0
+
+    Source: Jelinek et al. 1977; L41. The mean is over all rows, never over the perplexities of batches.
+    """
+    loss = log_loss(output, target, kind=kind, scores=scores, weight=weight)
+    return math.exp(loss) if not loss > 700 else math.inf
 
 
 def to_probabilities(output: Tensor, kind: Kind, *, scores: Scores = "logits") -> Tensor:
@@ -61,83 +113,33 @@ def brier_scores(output: Tensor, target: Tensor, *, kind: Kind, scores: Scores =
     return (p - functional.one_hot(true, p.shape[1])).square().sum(1)
 
 
-def brier_score(output: Tensor, target: Tensor, *, kind: Kind, scores: Scores = "logits") -> float:
-    """Mean squared error of the probabilities: 0 to 1 in a binary task, 0 to 2 with several classes.
+def brier_score(
+    output: Tensor, target: Tensor, *, kind: Kind, scores: Scores = "logits", weight: Tensor | None = None
+) -> float:
+    """Brier score, the mean squared error of the probabilities: 0 to 1 in a binary task, 0 to 2 with several classes.
 
-    Source: Brier 1950, halved in the binary task as is usual; scikit-learn's `brier_score_loss` agrees.
+    `1/N Σ (p_n - y_n)²`, with several classes `1/N Σ_n Σ_k (p_nk - [y_n = k])²`.
+
+    Args:
+        output: as in `log_loss`.
+        target: `[N]` class indices.
+        kind: `"binary"` or `"multiclass"`.
+        scores: what the output holds.
+        weight: `[N]` of at least 0; None counts each row once.
 
     >>> brier_score(torch.tensor([0.9, 0.2]), torch.tensor([1, 0]), kind="binary", scores="probabilities")
     0.025...
+
+    Source: Brier 1950, halved in the binary task as is usual; L41. scikit-learn's `brier_score_loss` agrees.
     """
-    return float(brier_scores(output, target, kind=kind, scores=scores).mean())
-
-
-@dataclass(frozen=True)
-class Reliability:
-    """Rows in bins of about equal size by predicted probability. All `[B]` float64 on the CPU.
-
-    Args:
-        count: rows of the bin.
-        predicted: mean predicted probability.
-        observed: share of rows in which the predicted event happened.
-        variance: variance of `event - probability`, at least what the probabilities themselves imply, `p(1-p)`.
-    """
-
-    count: Tensor
-    predicted: Tensor
-    observed: Tensor
-    variance: Tensor
-
-
-def reliability(
-    output: Tensor, target: Tensor, *, kind: Kind, scores: Scores = "logits", bins: int = 15
-) -> Reliability:
-    """How often what was predicted with probability p happens: of class 1 in a binary task, else of the chosen class.
-
-    Bins hold about equal numbers of rows, because bins of equal width are nearly empty where networks are sure (Nguyen
-    and O'Connor 2015). Rows of one probability are never parted, so that no bin depends on the order of the rows.
-    """
-    p = to_probabilities(output, kind, scores=scores)
-    same_rows(p, target)
-    true = labels(target, num_classes=2 if kind == "binary" else p.shape[1]).to(p.device)
-    confidence, predicted = (p, torch.ones_like(true)) if kind == "binary" else p.max(1)
-    event = (predicted == true).double()
-    bins = max(1, min(bins, len(p)))
-    cuts = torch.arange(1, bins, device=p.device) * len(p) // bins
-    edges: Tensor = torch.unique(confidence.sort().values[cuts])
-    index = torch.searchsorted(edges, confidence, right=True)
-
-    def mean(values: Tensor) -> Tensor:
-        return torch.bincount(index, values, minlength=len(edges) + 1)[filled] / count[filled]
-
-    count = torch.bincount(index, minlength=len(edges) + 1).double()
-    filled = count > 0
-    gap = event - confidence
-    variance = torch.maximum(mean(gap.square()) - mean(gap).square(), mean(confidence * (1 - confidence)))
-    return Reliability(*(t.cpu() for t in (count[filled], mean(confidence), mean(event), variance)))
-
-
-def calibration_error(
-    output: Tensor, target: Tensor, *, kind: Kind, scores: Scores = "logits", bins: int = 15
-) -> float:
-    """Expected calibration error over equal-mass bins: `sum_b n_b/n |observed_b - predicted_b|`.
-
-    It is biased upward: noise alone gives about `sqrt(bins / n) / 3` to a perfectly calibrated network.
-    Source: Naeini, Cooper and Hauskrecht 2015.
-    """
-    table = reliability(output, target, kind=kind, scores=scores, bins=bins)
-    return float((table.count * (table.observed - table.predicted).abs()).sum() / table.count.sum())
+    return mean_of(brier_scores(output, target, kind=kind, scores=scores), weight)
 
 
 def metrics(kind: Kind) -> list[Metric]:
     """The metrics of this family on a network's logits."""
     if kind not in ("binary", "multiclass"):
         return []
-
-    def why(_: Tensor, target: Tensor) -> str:
-        return "" if len(target) else "there are no rows"
-
     return [
-        Metric("log_loss", False, lambda output, target: log_loss(output, target, kind=kind), why),
-        Metric("brier", False, lambda output, target: brier_score(output, target, kind=kind), why),
+        mean_metric("log_loss", False, partial(log_losses, kind=kind)),
+        mean_metric("brier", False, partial(brier_scores, kind=kind)),
     ]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from thalweg.parts.optimizers.adam import Adam, adam
-from thalweg.parts.optimizers.optimizer import Slots, is_off
+from thalweg.parts.optimizers.optimizer import Slots, shrinkage
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,6 +21,7 @@ def adamw(
     betas: "tuple[float | Tensor, float | Tensor]" = (0.9, 0.999),
     eps: "float | Tensor" = 1e-8,
     weight_decay: "float | Tensor" = 0.01,
+    amsgrad: bool = False,
 ) -> "tuple[Tensor, Slots]":
     """The rule of `AdamW`; the arguments are those of `Optimizer.update`.
 
@@ -29,11 +30,8 @@ def adamw(
     >>> adamw(zero, {"exp_avg": zero, "exp_avg_sq": zero}, 1, torch.tensor(4.0), lr=0.5, weight_decay=0.1)[0]
     tensor(-0.2000)
     """
-    change, slots = adam(gradient, slots, step, parameter, lr=lr, betas=betas, eps=eps)
-    if is_off(weight_decay):
-        return change, slots
-    # torch multiplies by 1 − ηλ, whose rounding in float32 adds up over 1,000 steps; in this order both round alike.
-    return (parameter * (1 - lr * weight_decay) - parameter) + change, slots
+    change, slots = adam(gradient, slots, step, parameter, lr=lr, betas=betas, eps=eps, amsgrad=amsgrad)
+    return change + shrinkage(parameter, lr, weight_decay), slots
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +47,7 @@ class AdamW(Adam):
         weight_decay: λ, at least 0; 0.01 as in torch. A weight without gradient halves in ln 2 / (η λ) steps.
         betas: (β₁, β₂), each from 0 to below 1.
         eps: ε, at least 0; outside the root.
+        amsgrad: divide by the root of the largest v_t so far, as in `Adam`.
 
     Raises:
         UsageError: for a value out of range.
@@ -76,19 +75,19 @@ class AdamW(Adam):
     ) -> None:
         import torch
 
-        means, squares, steps = slots
+        means, squares, *largest, steps = slots
         torch._fused_adamw_(
             parameters,
             gradients,
             means,
             squares,
-            [],
+            largest[0] if self.amsgrad else [],
             steps,
             lr=lr,
             beta1=self.betas[0],
             beta2=self.betas[1],
             weight_decay=self.weight_decay,
             eps=self.eps,
-            amsgrad=False,
+            amsgrad=self.amsgrad,
             maximize=False,
         )

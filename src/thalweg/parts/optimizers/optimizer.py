@@ -7,6 +7,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Literal
 
 from thalweg.errors import UsageError
+from thalweg.parts.optimizers.kernels import whole
 
 if TYPE_CHECKING:
     import torch
@@ -123,6 +124,13 @@ class Optimizer(ABC):
     def with_momentum(self, momentum: float) -> "Optimizer":
         return replace(self, **self.momentum_field(momentum))
 
+    def _check_betas(self) -> None:
+        """Of the Adam family: a pair, kept as floats, because torch refuses (0, 0.999)."""
+        betas = self.betas  # type: ignore[attr-defined]
+        pair = isinstance(betas, tuple) and len(betas) == 2 and all(in_range(beta, 0, 1) for beta in betas)
+        self._check("betas", pair, "a tuple of two numbers, each from 0 to below 1")
+        object.__setattr__(self, "betas", (float(betas[0]), float(betas[1])))
+
     def _values(self, hyper: Mapping[str, Any] | None) -> dict[str, Any]:
         values = {f.name: getattr(self, f.name) for f in fields(self)} | dict(hyper or {})
         if isinstance(values["lr"], str):
@@ -210,6 +218,14 @@ def decayed(gradient: "Tensor", parameter: "Tensor", weight_decay: "float | Tens
     return gradient if is_off(weight_decay) else gradient + weight_decay * parameter
 
 
+def shrinkage(parameter: "Tensor", lr: "float | Tensor", weight_decay: "float | Tensor") -> "Tensor | float":
+    """What decoupled decay adds to the parameter: −ηλθ.
+
+    torch multiplies by 1 − ηλ, whose rounding in float32 adds up over 1,000 steps; in this order both round alike.
+    """
+    return 0.0 if is_off(weight_decay) else parameter * (1 - lr * weight_decay) - parameter
+
+
 def has_no_gaps(parameter: "Tensor") -> bool:
     """Whether it fills its memory without gaps or overlaps: only then does a copy that preserves strides keep them."""
     import torch
@@ -217,11 +233,14 @@ def has_no_gaps(parameter: "Tensor") -> bool:
     return torch.empty_like(parameter).stride() == parameter.stride()
 
 
-def zero_steps(parameters: "Sequence[Tensor]") -> "list[Tensor]":
-    """A step count of 0 for each parameter: views of one tensor per device, so that one addition counts them all."""
+def zero_steps(parameters: "Sequence[Tensor]", *, on_cpu: bool = False) -> "list[Tensor]":
+    """A step count of 0 for each parameter: views of one tensor per device, so that one addition counts them all.
+
+    They lie where the fused kernels read them, beside the parameters, or all on the CPU.
+    """
     import torch
 
-    devices = [parameter.device for parameter in parameters]
+    devices = [torch.device("cpu") if on_cpu else parameter.device for parameter in parameters]
     views = {device: iter(torch.zeros(devices.count(device), device=device).unbind()) for device in set(devices)}
     return [next(views[device]) for device in devices]
 
@@ -233,8 +252,8 @@ def advance_(steps: "list[Tensor]") -> None:
     """
     import torch
 
-    base = steps[0]._base
-    if base is not None and len(steps) == base.numel() and all(step._base is base for step in steps):
+    base = whole(steps)
+    if base is not None:
         base.add_(1)
     elif steps[0].is_cpu:
         torch._foreach_add_(steps, torch.tensor(1.0), alpha=1.0)  # 3x faster here than with the number 1

@@ -2,18 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from thalweg.parts.optimizers.kernels import descend_, divide_
 from thalweg.parts.optimizers.optimizer import Optimizer, Slots, decayed, in_range, is_off
-from thalweg.parts.optimizers.sgd import SGD
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
 
 CACHED = 2**17  # weights; with their gradient and state they fill a second-level cache
-DESCENT = SGD()  # its kernel moves the parameters along the buffers, up to twice as fast as torch._foreach_add_
 
 
 def rmsprop(
@@ -133,10 +130,10 @@ class RMSprop(Optimizer):
         elif self.centered:
             self._centered_kernel(parameters, gradients, squares, others, lr)
         elif self.momentum:
-            self._divide_(others[0], gradients, squares, lr=-1.0, factor=self.momentum)
-            DESCENT._kernel(parameters, others[0], [], lr)
+            self._divide_(others[0], gradients, squares, lr=-1.0, weight_decay=self.momentum - 1)
+            descend_(parameters, others[0], lr=lr)
         else:
-            self._divide_(parameters, gradients, squares, lr=lr, factor=1.0)
+            self._divide_(parameters, gradients, squares, lr=lr, weight_decay=0.0)
 
     def _divide_(
         self,
@@ -145,30 +142,14 @@ class RMSprop(Optimizer):
         squares: "list[Tensor]",
         *,
         lr: float,
-        factor: float,
+        weight_decay: float,
     ) -> None:
-        """v ← αv + (1 − α)g², then target ← factor · target − lr · g / (√v + ε), in one pass of AdamW's kernel.
+        """v ← αv + (1 − α)g², then target ← (1 − lr · weight_decay) target − lr · g / (√v + ε), in one pass.
 
-        With β₁ = 0 its mean is the gradient itself, so that the gradient can stand in for it, unchanged if finite;
-        after infinitely many steps its corrections are 1; and its decay is 1 − lr · λ.
+        With β₁ = 0 Adam's mean is the gradient itself, so that the gradient can stand in for it, unchanged if finite.
         """
-        import torch
-
-        torch._fused_adamw_(
-            targets,
-            gradients,
-            gradients,
-            squares,
-            [],
-            [infinite_step(squares[0].device)] * len(squares),
-            lr=lr,
-            beta1=0.0,
-            beta2=self.alpha,
-            weight_decay=(1 - factor) / lr,
-            eps=self.eps,
-            amsgrad=False,
-            maximize=False,
-        )
+        betas = (0.0, self.alpha)
+        divide_(targets, gradients, gradients, squares, lr=lr, betas=betas, eps=self.eps, weight_decay=weight_decay)
 
     def _centered_kernel(
         self,
@@ -190,14 +171,6 @@ class RMSprop(Optimizer):
         if self.momentum:
             torch._foreach_mul_(others[1], self.momentum)
             torch._foreach_addcdiv_(others[1], gradients, deviations)
-            DESCENT._kernel(parameters, others[1], [], lr)
+            descend_(parameters, others[1], lr=lr)
         else:
             torch._foreach_addcdiv_(parameters, gradients, deviations, -lr)
-
-
-@cache
-def infinite_step(device: "torch.device") -> "Tensor":
-    """A step count at which every bias correction is 1."""
-    import torch
-
-    return torch.tensor(float("inf"), device=device)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from thalweg.errors import UsageError
+from thalweg.parts.optimizers.kernels import is_half_on_cpu
 from thalweg.parts.optimizers.optimizer import Optimizer, Slots, decayed, in_range, is_off
 
 if TYPE_CHECKING:
@@ -169,8 +170,3 @@ class SGD(Optimizer):
             torch._foreach_add_(buffers, gradients, alpha=1 if is_first_step else 1 - self.dampening)
             gradients = list(torch._foreach_add(gradients, buffers, alpha=self.momentum)) if self.nesterov else buffers
         torch._foreach_add_(parameters, gradients, alpha=-lr)
-
-
-def is_half_on_cpu(parameter: "Tensor") -> bool:
-    """Where torch's fused SGD leaves most entries as they were (pytorch/pytorch#191763, up to 2.13 at least)."""
-    return parameter.is_cpu and parameter.itemsize == 2

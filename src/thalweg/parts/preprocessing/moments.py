@@ -6,6 +6,9 @@ import torch
 from torch import Tensor
 
 BLOCK = 2**17  # values that are converted to float64 at once: 1 MiB stays in the cache, which is twice as quick
+JOINED = 256  # blocks whose moments are put together at once
+FEW = 512  # rows that BLAS adds 1.4 times as quickly as `sum`, which is more exact where there are more
+BYTES = 256  # rows of which float32 adds the squares exactly: 256 · 255² < 2²⁴
 
 
 @dataclass(frozen=True, eq=False)
@@ -13,7 +16,8 @@ class Moments:
     """Moments of the values of each column or channel, in float64.
 
     States of disjoint rows merge exactly, in any order, and one can be taken out of another again. The deviations are
-    taken from the mean before they are squared: E[x²] − E[x]² in float32 is off by 2× at an offset of 1,000.
+    taken from the mean before they are squared: E[x²] − E[x]² in float32 is off by 2× at an offset of 1,000. Bytes are
+    counted in whole numbers, without any rounding.
 
     Args:
         count: values per column.
@@ -41,12 +45,13 @@ class Moments:
     def of(cls, values: Tensor) -> "Moments":
         """The moments of `[N, C]` per column, or of `[N, C, ...]` per channel over rows and places; any dtype."""
         state = cls.empty(values.shape[1])
-        flat = values.flatten(2) if values.ndim > 2 else values[:, :, None]
-        for block in torch.split(flat, max(BLOCK // max(flat[:1].numel(), 1), 1)):
-            deviation = block.double()
-            mean = deviation.mean((0, 2))
-            deviation = deviation - mean[:, None]
-            state = state.merge(cls(block.shape[0] * block.shape[2], mean, deviation.square_().sum((0, 2))))
+        flat = values.flatten(2) if values.ndim > 2 else values
+        rows = max(BLOCK // max(flat[:1].numel(), 1), 1)
+        rows = -(-len(flat) // max(-(-len(flat) // rows), 1))  # blocks of one size
+        moments_of = of_bytes if values.dtype == torch.uint8 and values.ndim == 2 else of_numbers
+        buffer = torch.empty(min(rows, len(flat)), *flat.shape[1:], dtype=torch.float64)
+        for blocks in torch.split(flat, rows * JOINED) if flat.numel() else ():
+            state = state.merge(joined([moments_of(block, buffer) for block in torch.split(blocks, rows)]))
         return state
 
     def update(self, batch: Tensor) -> "Moments":
@@ -86,3 +91,45 @@ class Moments:
     def std(self) -> Tensor:
         """`[C]`: √(M2 / n)."""
         return self.variance.sqrt()
+
+    @property
+    def is_finite(self) -> bool:
+        return bool(self.mean.isfinite().all() and self.m2.isfinite().all())
+
+
+def of_numbers(block: Tensor, buffer: Tensor) -> Moments:
+    """Of `[n, C]` or `[n, C, L]`; the buffer is used again and again, because fresh memory takes half as long again."""
+    deviation = buffer[: len(block)].copy_(block)
+    if block.ndim == 3:
+        mean = deviation.mean((0, 2))
+        return Moments(block.shape[0] * block.shape[2], mean, deviation.sub_(mean[:, None]).square_().sum((0, 2)))
+    if len(block) > FEW:
+        mean = deviation.mean(0)
+        return Moments(len(block), mean, deviation.sub_(mean).square_().sum(0))
+    ones = deviation.new_ones(1, len(block))
+    mean = (ones @ deviation)[0] / len(block)
+    return Moments(len(block), mean, (ones @ deviation.sub_(mean).square_())[0])
+
+
+def of_bytes(block: Tensor, _: Tensor) -> Moments:
+    """Of bytes `[n, C]`: sums of whole numbers below 2²⁴, which float32 holds exactly; twice as quick."""
+    total = torch.zeros(block.shape[1], dtype=torch.float64)
+    squares = total.clone()
+    for few in torch.split(block, BYTES):
+        numbers = few.float()
+        total += numbers.sum(0)
+        squares += numbers.square_().sum(0)
+    m2 = (len(block) * squares - total.square()) / len(block)  # whole numbers below 2⁵³ until the division
+    return Moments(len(block), total / len(block), m2)
+
+
+def joined(states: list[Moments]) -> Moments:
+    """The merged state of many, in one go."""
+    if len(states) == 1:
+        return states[0]
+    counts = torch.tensor([float(state.count) for state in states], dtype=torch.float64)
+    means = torch.stack([state.mean for state in states])
+    count = sum(state.count for state in states)
+    mean = counts @ means / count
+    m2 = torch.stack([state.m2 for state in states]).sum(0) + counts @ (means - mean).square_()
+    return Moments(count, mean, m2)

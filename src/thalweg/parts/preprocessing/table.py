@@ -1,304 +1,108 @@
-"""Tables for networks: mixed columns as numbers on the host, then imputed, standardized and one-hot in the model.
+"""The columns of a table as features: numbers, missing values, categories."""
 
-Two steps, because text cannot enter a network: `TableEncoder` turns a DataFrame into numbers and codes, with NaN for
-what is missing; `TablePreprocessing` is the first module of the trained model and turns those into features.
-"""
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from collections import Counter
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal
-
-import numpy as np
-import torch
-from numpy.typing import NDArray
-from torch import Tensor, nn
-
-from thalweg.data.rows import Rows
-from thalweg.data.seal import require_training
-from thalweg.errors import DataError, did_you_mean
+from thalweg.errors import UsageError
+from thalweg.parts.optimizers.optimizer import in_range
+from thalweg.parts.preprocessing.preparation import Preparation
+from thalweg.parts.preprocessing.standardize import Standardize
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from torch import Tensor
 
-ColumnKind = Literal["number", "boolean", "datetime", "category"]
-MAX_LEVELS = 50  # a category with more keeps its most frequent; the rest share a slot with missing and unseen values
-TRUTH = {"true": 1.0, "false": 0.0, "1": 1.0, "0": 0.0, "1.0": 1.0, "0.0": 0.0}
+    from thalweg.data.rows import AnyRows, Rows
+    from thalweg.parts.preprocessing.encoder import TableEncoder
+    from thalweg.parts.preprocessing.measured import Measured
+    from thalweg.parts.preprocessing.modules.each import Each
+    from thalweg.parts.preprocessing.modules.fitted import Fitted
+    from thalweg.parts.preprocessing.modules.table import TablePreprocessing
 
-
-@dataclass(frozen=True, slots=True)
-class TableColumn:
-    """A column as the training rows showed it.
-
-    Args:
-        name: its name.
-        kind: `"number"`, `"boolean"`, `"datetime"` or `"category"`.
-        levels: a category's values as text, the most frequent first (ties in alphabetical order); a code is a place.
-        missing: whether a value was missing.
-    """
-
-    name: str
-    kind: ColumnKind
-    levels: tuple[str, ...] = ()
-    missing: bool = False
+Categories = Literal["onehot", "ordinal", "frequency", "index"]
 
 
-@dataclass(frozen=True)
-class TableEncoder:
-    """Encodes a DataFrame as a float64 tensor `[N, C]`, one entry per column.
+@dataclass(frozen=True, kw_only=True)
+class Table(Preparation):
+    """Every column of a DataFrame as features of the network, inside the model (L12).
 
-    Numbers stay as they are (durations in seconds); booleans become 0 and 1; dates seconds since 1970 in UTC; text and
-    categories the code of their level. Missing values, and levels that the training rows did not have, become NaN.
-
-    >>> import pandas as pd
-    >>> frame = pd.DataFrame({"age": [30.0, None, 50.0], "job": ["cook", "clerk", "cook"]})
-    >>> table = TableEncoder.fit(frame)
-    >>> table.encode(pd.DataFrame({"job": ["clerk", "pilot"], "age": [20, 60]}))
-    tensor([[20.,  1.],
-            [60., nan]], dtype=torch.float64)
-    >>> TableEncoder.from_json(table.to_json()) == table
-    True
-    """
-
-    columns: tuple[TableColumn, ...]
-
-    @classmethod
-    def fit(cls, frame: "pd.DataFrame") -> "TableEncoder":
-        """Learns kinds and levels from the training rows; never give it others.
-
-        Raises:
-            DataError: for no column, two columns of one name, or a column of values that are no numbers, text or dates.
-        """
-        names = [str(name) for name in frame.columns]
-        if not names or len(set(names)) < len(names):
-            twice = ", ".join(repr(name) for name, count in Counter(names).items() if count > 1)
-            raise DataError(f"The table has several columns named {twice}." if twice else "The table has no columns.")
-        return cls(tuple(describe_column(name, frame.iloc[:, i]) for i, name in enumerate(names)))
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        return tuple(column.name for column in self.columns)
-
-    def encode(self, frame: "pd.DataFrame") -> Tensor:
-        """The table as a tensor `[N, C]`; columns are found by name, and further ones ignored.
-
-        Raises:
-            DataError: for a column that is missing, or whose values are no longer of the kind they had in training.
-        """
-        given = {str(name): i for i, name in enumerate(frame.columns)}
-        for name in self.names:
-            if name not in given:
-                near = did_you_mean(name, tuple(given))
-                raise DataError(
-                    f"The table has no column {name!r}, which the training data had.{near} "
-                    f"It needs: {', '.join(map(repr, self.names))}."
-                )
-        encoded = np.empty((len(frame), len(self.columns)))
-        for i, column in enumerate(self.columns):
-            encoded[:, i] = encode_column(column, frame.iloc[:, given[column.name]])
-        return torch.from_numpy(encoded)
-
-    def to_json(self) -> dict[str, Any]:
-        return {"columns": [{**asdict(column), "levels": list(column.levels)} for column in self.columns]}
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> "TableEncoder":
-        return cls(tuple(TableColumn(**{**column, "levels": tuple(column["levels"])}) for column in data["columns"]))
-
-
-def describe_column(name: str, series: "pd.Series[Any]") -> TableColumn:
-    kind = find_kind(name, series)
-    counts = Counter[str]()
-    if kind == "category":
-        codes, texts = factorize(series)
-        for text, count in zip(texts, np.bincount(codes[codes >= 0], minlength=len(texts)).tolist(), strict=True):
-            counts[text] += count
-    levels = tuple(sorted((text for text in counts if counts[text]), key=lambda text: (-counts[text], text)))
-    return TableColumn(name, kind, levels, bool(series.isna().any()))
-
-
-def find_kind(name: str, series: "pd.Series[Any]") -> ColumnKind:
-    from pandas.api import types
-
-    dtype = series.dtype
-    if dtype.name == "category":
-        return "category"
-    if types.is_bool_dtype(dtype):
-        return "boolean"
-    if (types.is_numeric_dtype(dtype) and not types.is_complex_dtype(dtype)) or types.is_timedelta64_dtype(dtype):
-        return "number"
-    if types.is_datetime64_any_dtype(dtype):
-        return "datetime"
-    inferred = types.infer_dtype(series, skipna=True)
-    kinds: dict[str, ColumnKind] = {
-        "string": "category",
-        "boolean": "boolean",
-        "integer": "number",
-        "floating": "number",
-        "mixed-integer-float": "number",
-        "decimal": "number",
-        "empty": "number",
-        "date": "datetime",
-        "datetime": "datetime",
-        "datetime64": "datetime",
-    }
-    if inferred in kinds:
-        return kinds[inferred]
-    wrong = [value for value in series.dropna() if not isinstance(value, str | int | float)]
-    if wrong or not inferred.startswith("mixed"):
-        shown = type(wrong[0]).__name__ if wrong else inferred
-        raise DataError(
-            f"Column {name!r} holds values of type {shown}, which cannot be encoded. "
-            "Turn them into numbers, text or dates, or drop the column."
-        )
-    return "category"
-
-
-def factorize(series: "pd.Series[Any]") -> tuple[NDArray[np.int64], list[str]]:
-    """A code per row, -1 where missing, and the text of each code."""
-    codes, values = series.factorize()
-    return codes, [str(value) for value in values]
-
-
-def encode_column(column: TableColumn, series: "pd.Series[Any]") -> NDArray[np.float64]:
-    import pandas as pd
-
-    if column.kind == "category":
-        places = {level: float(i) for i, level in enumerate(column.levels)}
-        codes, texts = factorize(series)
-        return np.array([*(places.get(text, np.nan) for text in texts), np.nan])[codes]  # code -1 takes the last one
-    if column.kind == "boolean":
-        values = series.astype(object).map(lambda value: TRUTH.get(str(value).lower(), np.nan))
-    elif column.kind == "datetime":
-        values = to_seconds(series)
-    elif pd.api.types.is_timedelta64_dtype(series.dtype):
-        values = series.dt.total_seconds()
-    else:
-        plain = series if pd.api.types.is_numeric_dtype(series.dtype) else series.astype(object)
-        values = pd.to_numeric(plain, errors="coerce")
-    encoded = values.to_numpy(dtype=np.float64, na_value=np.nan)
-    refuse_other_kind(column, series, encoded)
-    return encoded
-
-
-def to_seconds(series: "pd.Series[Any]") -> "pd.Series[Any]":
-    """Dates, or ISO text, as seconds since 1970 in UTC; NaN for what is none."""
-    import pandas as pd
-    from pandas.api import types
-
-    if types.is_numeric_dtype(series.dtype):  # which pandas would take for nanoseconds
-        return series.astype(object).map(lambda _: np.nan)
-    text = types.infer_dtype(series, skipna=True) == "string"
-    dates = pd.to_datetime(series, format="ISO8601" if text else None, utc=True, errors="coerce")
-    return (dates - pd.Timestamp(0, tz="UTC")).dt.total_seconds()
-
-
-def refuse_other_kind(column: TableColumn, series: "pd.Series[Any]", encoded: NDArray[np.float64]) -> None:
-    """Raises `DataError` where a value is there but is none of the column's kind."""
-    bad = np.flatnonzero(np.isnan(encoded) & series.notna().to_numpy())
-    if len(bad):
-        kind = {"number": "numbers", "boolean": "True and False", "datetime": "dates"}[column.kind]
-        value = series.astype(object).iloc[bad[0]]
-        raise DataError(
-            f"Column {column.name!r} held {kind} in training and now holds {value!r} in row {bad[0]} "
-            f"(counted from 0; {len(bad):,} such rows). Repair the values, or leave them empty as missing."
-        )
-
-
-class TablePreprocessing(nn.Module):
-    """The first module of a model on a table: `[N, C]` float64 of a `TableEncoder` to features `[N, D]` float32.
-
-    A number, boolean or date `x` becomes `(x' - mean) / std`, where `x'` is `x`, or the median where it is missing;
-    median, mean and standard deviation (of `x'`, with N) are of the training rows, in float64; a constant column
-    becomes 0. A column with missing values in training adds one that is 1 where the value is missing. A category
-    becomes one column per level and one for all other values and missing ones; of more than 50 levels the 49 most
-    frequent keep their own. All state is in buffers, so that it travels with the model and its exports (L12).
+    Numbers, booleans and dates are filled where they are missing, then prepared by `numbers`. A column with missing
+    values in training adds one that is 1 where the value is missing. Categories become numbers by `categories`. A
+    level that is rare in training, one that it did not have, and a missing one share the place "other".
 
     Args:
-        table: the encoder fitted on the training rows.
+        numbers: the part that prepares the numbers; for each column by itself where it leaves that to "auto".
+        missing: what fills a missing number: the "median" or the "mean" of the training rows, or a number.
+        indicator: whether a column with missing values in training adds one that says where they are.
+        categories: `"onehot"`: one column per level, and one for "other". `"index"`: one column with the place of the
+            level, the most frequent first, "other" last: for `nn.Embedding`, of `sizes` entries. `"ordinal"`: one number,
+            the place of the level in numeric or alphabetical order, prepared as the numbers are ("other" is missing).
+            `"frequency"`: one number, the share of the training rows that the level has, prepared likewise.
+        max_levels: largest number of levels of a category, at least 2; of one with more, the `max_levels − 1` most
+            frequent keep their own.
+        min_rows: a level that fewer training rows have is "other"; at least 1.
 
-    >>> import pandas as pd
+    Raises:
+        UsageError: for a value out of range, or when fitted on inputs that are no table.
+
+    >>> import pandas as pd, torch
+    >>> from thalweg.data.rows import Rows
+    >>> from thalweg.parts.preprocessing.encoder import TableEncoder
     >>> frame = pd.DataFrame({"age": [30.0, None, 50.0, 40.0], "job": ["cook", "clerk", "cook", "cook"]})
-    >>> table = TableEncoder.fit(frame)
-    >>> rows = Rows(table.encode(frame), torch.zeros(4), torch.arange(4), "train")
-    >>> features = TablePreprocessing(table).fit(rows)
-    >>> features.names
+    >>> encoder = TableEncoder.fit(frame)
+    >>> rows = Rows(encoder.encode(frame), torch.zeros(4), torch.arange(4), "train")
+    >>> table = Table().fit_table(rows, encoder)
+    >>> table.names
     ('age', 'age is missing', 'job=cook', 'job=clerk', 'job=other')
-    >>> features(rows.inputs[:2])
+    >>> table(encoder.encode(pd.DataFrame({"age": [30, None], "job": ["cook", "pilot"]})))
     tensor([[-1.4142,  0.0000,  1.0000,  0.0000,  0.0000],
-            [ 0.0000,  1.0000,  0.0000,  1.0000,  0.0000]])
+            [ 0.0000,  1.0000,  0.0000,  0.0000,  1.0000]])
+
+    As scikit-learn's ColumnTransformer of SimpleImputer, StandardScaler and OneHotEncoder. Nothing looks at the target.
+    PyTorch has none.
     """
 
-    numeric: Tensor
-    indicated: Tensor
-    categorical: Tensor
-    kept: Tensor
-    owner: Tensor
-    level: Tensor
-    median: Tensor
-    mean: Tensor
-    scale: Tensor
+    numbers: Preparation = Standardize(per="column")  # noqa: RUF009  (frozen)
+    missing: Literal["median", "mean"] | float = "median"
+    indicator: bool = True
+    categories: Categories = "onehot"
+    max_levels: int = 50
+    min_rows: int = 1
 
-    def __init__(self, table: TableEncoder) -> None:
-        super().__init__()
-        numeric = [i for i, column in enumerate(table.columns) if column.kind != "category"]
-        categorical = [i for i, column in enumerate(table.columns) if column.kind == "category"]
-        indicated = [place for place, i in enumerate(numeric) if table.columns[i].missing]
-        kept = [num_kept(table.columns[i]) for i in categorical]
-        slots = [(place, level) for place, count in enumerate(kept) for level in range(count + 1)]
-        self.names = feature_names(table)
-        self.register_buffer("numeric", torch.tensor(numeric, dtype=torch.int64))
-        self.register_buffer("indicated", torch.tensor(indicated, dtype=torch.int64))
-        self.register_buffer("categorical", torch.tensor(categorical, dtype=torch.int64))
-        self.register_buffer("kept", torch.tensor(kept, dtype=torch.int64))
-        self.register_buffer("owner", torch.tensor([place for place, _ in slots], dtype=torch.int64))
-        self.register_buffer("level", torch.tensor([level for _, level in slots], dtype=torch.int64))
-        self.register_buffer("median", torch.zeros(len(numeric), dtype=torch.float64))
-        self.register_buffer("mean", torch.zeros(len(numeric), dtype=torch.float64))
-        self.register_buffer("scale", torch.ones(len(numeric), dtype=torch.float64))
+    title: ClassVar[str] = "The preprocessing of a table"
+    for_targets: ClassVar[bool] = False
 
-    def fit(self, rows: Rows) -> "TablePreprocessing":
-        """Takes medians, means and deviations from the training rows; raises `DataError` for others (L34)."""
-        require_training(rows, "The preprocessing of a table")
-        assert isinstance(rows.inputs, Tensor)
-        for place, column in enumerate(self.numeric.tolist()):
-            values = rows.inputs[:, column].double()
-            known = values[~values.isnan()].sort().values
-            middle = known[[(len(known) - 1) // 2, len(known) // 2]].mean() if len(known) else known.new_zeros(())
-            values = torch.where(values.isnan(), middle, values)
-            self.median[place] = middle
-            self.mean[place] = values.mean()
-            self.scale[place] = inverse_deviation(values)
-        return self
+    def __post_init__(self) -> None:
+        part = isinstance(self.numbers, Preparation) and not isinstance(self.numbers, Table)
+        self._check("numbers", part, "a part of tw.preprocessing other than Table")
+        number = self.missing in ("median", "mean") or in_range(self.missing, -1e30, 1e30)
+        self._check("missing", number, "'median', 'mean' or a number")
+        self._check("indicator", isinstance(self.indicator, bool), "True or False")
+        known = ("onehot", "ordinal", "frequency", "index")
+        self._check("categories", self.categories in known, ", ".join(map(repr, known)))
+        self._check("max_levels", isinstance(self.max_levels, int) and in_range(self.max_levels, 2), "an integer from 2")
+        self._check("min_rows", isinstance(self.min_rows, int) and in_range(self.min_rows, 1), "an integer from 1")
 
-    def forward(self, x: Tensor) -> Tensor:
-        numbers = x.index_select(1, self.numeric)
-        missing = numbers.isnan()
-        numbers = (torch.where(missing, self.median, numbers) - self.mean) * self.scale
-        codes = x.index_select(1, self.categorical)
-        codes = torch.where(codes.isnan() | (codes >= self.kept), self.kept, codes)
-        one_hot = codes.index_select(1, self.owner) == self.level
-        return torch.cat([numbers.float(), missing.index_select(1, self.indicated).float(), one_hot.float()], dim=1)
+    def fit_table(self, rows: "Rows", encoder: "TableEncoder") -> "TablePreprocessing":
+        """The module for rows that the encoder made. Raises `DataError` for validation and test rows."""
+        from thalweg.parts.preprocessing.modules.table import fit_table
+
+        return fit_table(self, rows, encoder)
+
+    def measure(self, rows: "AnyRows") -> "Measured":
+        """Raises `UsageError`, as `fit` does: a table is fitted with its encoder."""
+        raise NO_TABLE
+
+    def _fit(self, rows: "AnyRows", before: "Fitted | Each | None") -> "Fitted | Each":
+        raise NO_TABLE
+
+    def start(self, num_columns: int) -> Any:
+        raise NO_TABLE
+
+    def finish(self, state: Any, sample: "Tensor") -> "Fitted":
+        raise NO_TABLE
 
 
-def num_kept(column: TableColumn) -> int:
-    """The number of levels with a feature of their own."""
-    return len(column.levels) if len(column.levels) <= MAX_LEVELS else MAX_LEVELS - 1
-
-
-def feature_names(table: TableEncoder) -> tuple[str, ...]:
-    numeric = [column for column in table.columns if column.kind != "category"]
-    names = [column.name for column in numeric]
-    names += [f"{column.name} is missing" for column in numeric if column.missing]
-    for column in table.columns:
-        if column.kind == "category":
-            names += [f"{column.name}={level}" for level in (*column.levels[: num_kept(column)], "other")]
-    return tuple(names)
-
-
-def inverse_deviation(values: Tensor) -> float:
-    """1 / standard deviation; 0 for a constant column, judged against the rounding error of its mean."""
-    variance = float(values.var(correction=0))
-    rounding = len(values) * torch.finfo(torch.float64).eps
-    constant = variance <= rounding * variance + (rounding * float(values.mean())) ** 2
-    return 0.0 if constant else variance**-0.5
+NO_TABLE = UsageError(
+    "preprocessing.Table is for a DataFrame or the path of a table. For tensors take Standardize, MinMax, Robust, Log, "
+    "Power, PCA, ZCA or a Chain of these."
+)

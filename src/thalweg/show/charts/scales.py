@@ -110,7 +110,8 @@ def log_ticks(low: float, high: float, count: int) -> list[tuple[float, str]]:
 
 def power_text(value: float) -> str:
     """
-    >>> power_text(1e-5), power_text(0.01), power_text(2000.0), power_text(1e6)
-    ('1e−5', '0.01', '2,000', '1e6')
+    >>> power_text(1e-5), power_text(0.01), power_text(2000.0), power_text(1e6), power_text(-0.5), power_text(0.0)
+    ('1e−5', '0.01', '2,000', '1e6', '−0.5', '0')
     """
-    return f"{value:,.10g}" if 1e-3 * (1 - 1e-9) <= value < 1e5 else exponential(value, 1)
+    plain = value == 0 or 1e-3 * (1 - 1e-9) <= abs(value) < 1e5
+    return f"{value:,.10g}".replace("-", "−") if plain else exponential(value, 1)

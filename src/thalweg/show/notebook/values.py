@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from thalweg.evaluate.comparison import Comparison
 from thalweg.evaluate.result import Result
 from thalweg.findings import Finding
 from thalweg.plan import Plan
@@ -11,7 +12,7 @@ from thalweg.show.findings import ordered, tally
 from thalweg.show.notebook.frame import framed
 from thalweg.show.report.decisions import plan_table
 from thalweg.show.report.findings import finding_card, finding_cards
-from thalweg.show.report.html import Html, card, element
+from thalweg.show.report.html import Html, card, element, pairs, table
 from thalweg.show.report.measures import result_cards
 from thalweg.show.text import duration, plural
 
@@ -51,6 +52,23 @@ def result_html(result: Result) -> str:
 def plan_html(plan: Plan) -> str:
     """One row per field, and which of them the user set."""
     return framed(titled("Plan"), card("", plan_table(plan.to_json(), [])))
+
+
+def comparison_html(comparison: Comparison) -> str:
+    """Arms as a table, a line for each difference, and what to know."""
+    direction = "higher" if comparison.higher_is_better else "lower"
+    seeds = "seed " + ", ".join(map(str, comparison.seeds))
+    lines = [element("li", str(difference)) for difference in comparison.differences]
+    return framed(
+        titled("Comparison", f"{comparison.measure} on the validation rows, {direction} is better"),
+        card("", table(("", comparison.measure, "95 % interval", seeds), comparison.rows()), element("ul", *lines)),
+        *(element("p", note, cls="dim") for note in comparison.notes),
+    )
+
+
+def pairs_html(heading: str, rows: Sequence[tuple[str, str]]) -> str:
+    """Names and values under a heading, such as the property card of an activation."""
+    return framed(titled(heading), card("", pairs(rows)))
 
 
 def titled(heading: str, about: str = "") -> Html:

@@ -1,0 +1,136 @@
+"""Puts one activation in the place of those between a network's layers (L07)."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import nn
+
+from thalweg.errors import ModelError
+from thalweg.parts.activations.activation import Activation
+from thalweg.parts.activations.flow import Flow, held, own_width
+from thalweg.parts.activations.gelu import GELU
+from thalweg.parts.activations.hard_sigmoid import HardSigmoid
+from thalweg.parts.activations.last_prelu import LastPReLU
+from thalweg.parts.activations.prelu import PReLU
+from thalweg.parts.activations.recognize import activation_of, is_activation
+from thalweg.parts.activations.relu import ReLU
+from thalweg.parts.activations.sigmoid import Sigmoid
+from thalweg.parts.activations.softplus import Softplus
+from thalweg.parts.activations.tanh import Tanh
+
+Holder = tuple[nn.Module, str, str]  # a module, the name of its attribute, and the path of that from the network
+SQUASHING = (Sigmoid, Tanh, HardSigmoid, Softplus)  # may also be meant for an output or a gate
+LAYERS = (nn.TransformerEncoderLayer, nn.TransformerDecoderLayer)
+
+
+def replace_activations(network: nn.Module, activation: Activation) -> list[str]:
+    """Puts `activation` in the place of every activation between the layers of `network`, in place.
+
+    Modules are replaced wherever they are held; one that is held or called in several places stays one. Functions
+    held as attributes (`self.act = F.relu`, `nn.TransformerEncoderLayer.activation`) become modules. Left alone are
+    what ends the network, gates (outputs that multiply another tensor), the inside of `nn.LSTM` and its like, and,
+    where the code around cannot be traced, sigmoid, tanh and softplus, which may be either. What `forward` calls as a
+    function, `F.relu(x)`, cannot be reached.
+
+    Args:
+        network: changed in place; not run. Each module's `forward` is traced with `torch.fx` on a copy.
+        activation: a part of `tw.activations`. With one slope per channel, the channels are those of the layer before.
+
+    Returns:
+        The places that were changed, each once: `["0.act", "1.act"]`. Empty where the network has no such module.
+
+    Raises:
+        ModelError: for `PReLU(shared=False)` where the channels cannot be told.
+
+    >>> from thalweg.parts.activations import SiLU
+    >>> network = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 1), nn.Sigmoid())
+    >>> replace_activations(network, SiLU()), network[1], network[3]
+    (['1'], SiLU(), Sigmoid())
+    """
+    flow = Flow(network)
+    changes = [
+        (holder, built)
+        for group in groups(network)
+        if (built := replacement(flow, group, activation))
+        for holder in group
+    ]
+    for (owner, name, _), module in changes:
+        if name in owner.__dict__:
+            del owner.__dict__[name]
+        setattr(owner, name, module)
+        if isinstance(owner, LAYERS):
+            leave_fast_path(owner, activation)
+    for module in network.modules():
+        if isinstance(module, nn.TransformerEncoder) and not getattr(module.layers[0], "activation_relu_or_gelu", True):
+            module.use_nested_tensor = False  # which only the fast path of its layers takes
+    return [path for (_, _, path), _ in changes]
+
+
+def groups(network: nn.Module) -> list[list[Holder]]:
+    """The activations of a network, each with all places that hold it; a function is held in each place by itself."""
+    found: dict[object, list[Holder]] = {}
+    for owner, name, path in holders(network, ""):
+        value = getattr(owner, name)
+        key = id(value) if isinstance(value, nn.Module) else (id(owner), name)
+        if (owner, name) not in [(o, n) for o, n, _ in found.get(key, [])]:
+            found.setdefault(key, []).append((owner, name, path))
+    return list(found.values())
+
+
+def holders(module: nn.Module, path: str) -> Iterator[Holder]:
+    """Every attribute that holds an activation, in order; not within another activation or a parametrization."""
+    if isinstance(module, nn.utils.parametrize.ParametrizationList):
+        return
+    prefix = f"{path}." if path else ""
+    for name in held(module):
+        yield module, name, prefix + name
+    for name, child in module._modules.items():
+        if child is None:
+            continue
+        if is_activation(child):
+            yield module, name, prefix + name
+        else:
+            yield from holders(child, prefix + name)
+
+
+def replacement(flow: Flow, group: list[Holder], activation: Activation) -> nn.Module | None:
+    """The module in the place of one activation; None where it is to be left alone."""
+    owner, name, path = group[0]
+    value = getattr(owner, name)
+    called = value if isinstance(value, nn.Module) else (owner, name)
+    if not isinstance(owner, LAYERS):
+        fates = flow.fates(called)
+        squashes = isinstance(activation_of(value), SQUASHING)
+        if "gate" in fates or not fates & ({"between"} if squashes else {"between", "unknown"}):
+            return None
+        if squashes and len(fates) > 1:
+            return None
+    if isinstance(activation, PReLU) and not activation.shared:
+        feeds = isinstance(owner, LAYERS)
+        built = one_slope_per_channel(
+            activation, {own_width(owner.get_submodule("linear1"))} if feeds else flow.width_before(called), path
+        )
+    else:
+        built = activation.build()
+    like = next((p for p in flow.network.parameters() if p.is_floating_point()), torch.empty(0))
+    return built.to(like.device, like.dtype).train(owner.training)
+
+
+def one_slope_per_channel(activation: PReLU, widths: set[tuple[int, str] | None], path: str) -> nn.Module:
+    """The module for the channels of the layer before it, along the dimension in which that has them."""
+    width = next(iter(widths))
+    if len(widths) > 1 or width is None:
+        why = "it comes after layers of several widths" if len(widths) > 1 else "the layer before it cannot be told"
+        raise ModelError(
+            f"{activation!r} needs the number of channels at {path!r}, and {why}. Take PReLU(), with one slope for the "
+            "layer, or write the modules into the network: activation.build(channels=...)."
+        )
+    channels, dim = width
+    return LastPReLU(channels, init=activation.slope) if dim == "last" else activation.build(channels)
+
+
+def leave_fast_path(layer: nn.Module, activation: Activation) -> None:
+    """Tells a layer of torch's, whose fast path in evaluation mode knows two activations, which one it has now."""
+    if isinstance(layer, nn.TransformerEncoderLayer):
+        known = {ReLU(): 1, GELU(): 2}
+        layer.activation_relu_or_gelu = known.get(activation, 0)

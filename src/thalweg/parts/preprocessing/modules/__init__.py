@@ -1,0 +1,1 @@
+"""What fitted preparations are: modules that hold all they know in buffers."""

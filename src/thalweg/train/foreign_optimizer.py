@@ -1,0 +1,132 @@
+"""Parameters that a `torch.optim.Optimizer` moves, and its state as tensors by name."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from thalweg.errors import ModelError
+from thalweg.parts.optimizers.foreign import Foreign
+
+Entries = Mapping[str, Tensor]
+
+
+class ForeignOptimizer:
+    """One `torch.optim.Optimizer` of a training, for all its groups.
+
+    Of its state, entries are named `<slot>.<parameter>`; a number is a tensor under `<slot>:number.<parameter>`, an
+    absent value under `<slot>:none.<parameter>`, and a number of a group under `<name>:group<k>`. A number of Python's
+    is an int, a float or a bool as the tensor's dtype is one, so that it comes back as it was.
+
+    Args:
+        part: says which; its rate may be "auto", because each step brings its own.
+        groups: lists of names and parameters; the second, where there is one, has no decay.
+    """
+
+    def __init__(
+        self, part: Foreign, groups: Sequence[Sequence[tuple[str, nn.Parameter]]], *, spared: Sequence[bool]
+    ) -> None:
+        self.part = part
+        self.members = [member for group in groups for member in group]
+        params: list[dict[str, Any]] = []
+        for group, is_spared in zip(groups, spared, strict=True):
+            params.append({"params": [p for _, p in group]} | ({"weight_decay": 0.0} if is_spared else {}))
+        self.built = (replace(part, lr=1.0) if part.lr == "auto" else part).build(params)
+        part.begin(self.built)
+        self.looked = False  # whether all that it keeps can be saved
+
+    def step(self, *, rate: float) -> None:
+        """One step with the gradients that the parameters hold, which are then let go."""
+        for group in self.built.param_groups:
+            group["lr"] = rate
+        self.built.step()
+        for _, parameter in self.members:
+            parameter.grad = None
+        if not self.looked:
+            self.looked = True
+            self.state_dict()
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Its state as it is now: tensors live, numbers copied."""
+        entries: dict[str, Tensor] = {}
+        for name, parameter in self.members:
+            for slot, value in self.built.state.get(parameter, {}).items():
+                entries[f"{slot}{form_of(value, slot, self.part)}.{name}"] = as_tensor(value)
+        for k, group in enumerate(self.built.param_groups):
+            numbers = {key: value for key, value in group.items() if isinstance(value, int | float) and key != "lr"}
+            entries |= {f"{key}:group{k}": as_tensor(value) for key, value in numbers.items()}
+        return entries
+
+    def load(self, entries: Entries) -> None:
+        """Takes over a state of `state_dict`; of a parameter without entries it forgets all."""
+        parameters = dict(self.members)
+        found: dict[str, dict[str, Any]] = {}
+        for entry, value in entries.items():
+            head, _, name = entry.partition(".")
+            slot, _, form = head.partition(":")
+            if name in parameters:
+                found.setdefault(name, {})[slot] = from_tensor(value, form)
+            elif not name and form.startswith("group") and int(form[5:]) < len(self.built.param_groups):
+                self.built.param_groups[int(form[5:])][slot] = value.item()
+        for name, parameter in self.members:
+            own = self.built.state.get(parameter, {})
+            kept = {slot: value for slot, value in found.get(name, {}).items()}
+            for slot, value in kept.items():
+                if isinstance(value, Tensor):
+                    kept[slot] = like(value, own.get(slot), parameter)
+            self.built.state.pop(parameter, None)
+            if kept:
+                self.built.state[parameter] = kept
+
+    def evaluation_weights(self) -> dict[str, Tensor] | None:
+        """Copies of the weights that it is evaluated by, where these are others; its own stay as they are, bit by bit."""
+        if not callable(getattr(self.built, "eval", None)):
+            return None
+        with torch.no_grad():
+            kept = [p.detach().clone() for _, p in self.members]
+            self.built.eval()  # type: ignore[attr-defined]
+            found = {name: p.detach().clone() for name, p in self.members}
+            self.built.train()  # type: ignore[attr-defined]
+            for (_, parameter), value in zip(self.members, kept, strict=True):
+                parameter.copy_(value)
+        return found
+
+
+def form_of(value: object, slot: object, part: Foreign) -> str:
+    """How a value is named in a checkpoint. Raises `ModelError` for one that a checkpoint has no word for."""
+    if isinstance(value, Tensor):
+        return ""
+    if value is None:
+        return ":none"
+    if isinstance(value, int | float):
+        return ":number"
+    raise ModelError(
+        f"{getattr(part, 'kind', type(part).__name__)} keeps a {type(value).__name__} under {slot!r} for each parameter, "
+        "which a checkpoint of tensors and numbers cannot hold. Take an optimizer without it, or keep your own loop."
+    )
+
+
+def as_tensor(value: Any) -> Tensor:
+    if isinstance(value, Tensor):
+        return value.detach()
+    if value is None:
+        return torch.zeros(0)
+    if isinstance(value, bool):
+        return torch.tensor(value)
+    return torch.tensor(value, dtype=torch.int64 if isinstance(value, int) else torch.float64)
+
+
+def from_tensor(value: Tensor, form: str) -> Any:
+    return value.item() if form == "number" else None if form == "none" else value
+
+
+def like(value: Tensor, former: Any, parameter: Tensor) -> Tensor:
+    """The saved tensor as one of the optimizer's own: on the device of the one that it replaces, laid out as it."""
+    if isinstance(former, Tensor) and former.shape == value.shape and former.dtype == value.dtype:
+        return former.copy_(value)
+    own = (
+        torch.empty_like(parameter, dtype=value.dtype) if value.shape == parameter.shape else value.to(parameter.device)
+    )
+    return own.copy_(value) if own is not value else value.clone()
