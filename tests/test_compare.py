@@ -83,7 +83,8 @@ def test_the_open_is_decided_once(tmp_path):
         rates = {run.plan.optimizer.lr for run in arm}
         assert len(rates) == 1
         assert rates != {"auto"}
-    assert any("raced once, under the first seed" in note for note in found.notes)
+        assert f"{next(iter(rates)):.3g}" in found.notes[-1]
+    assert "raced once under the first seed" in found.notes[-1]
     assert sum(isinstance(event, RunEnded) for event in heard) == 4
 
 

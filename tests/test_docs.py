@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
+from xml.etree import ElementTree
 
 import pytest
 
@@ -65,6 +66,9 @@ def test_pages_and_pictures_of_parts_are_up_to_date(family: str) -> None:
         written = (ROOT / "docs" / name).read_text()
         same = look_alike(written, text) if name.endswith(".svg") else written == text
         assert same, f"docs/{name} is not up to date; run python tools/reference.py {family}"
+        if name.endswith(".svg"):  # shown in an <img>, where nothing from outside is loaded
+            assert ElementTree.fromstring(written).tag == "{http://www.w3.org/2000/svg}svg"
+            assert not re.search(r"<script|href=|url\(|@import", written)
 
 
 def look_alike(one: str, other: str) -> bool:

@@ -46,7 +46,7 @@ def test_json_both_ways(plan: tw.Plan) -> None:
         ({"optimizer": 0.1}, r"'optimizer' got"),
         ({"optimizer": {"name": "SGD", "rate": 0.1}}, r"SGD has no 'rate'.*lr"),
         ({"averaging.decay": 0.1}, r"'averaging' is None, which has no 'decay'"),
-        ({"schedule": "cosine"}, r"'schedule' got 'cosine'; allowed: 'auto', Constant"),
+        ({"schedule": "sine"}, r"'schedule' got 'sine'; allowed: 'auto', Constant"),
         ({"preprocessing": "standardise"}, r"Did you mean 'standardize'\?"),
         ({"keep": "first"}, r"'keep' got 'first'; allowed: 'best' or 'last'"),
         ({"clip_norm": -1.0}, r"'clip_norm' got -1\.0; allowed: 'auto', None"),

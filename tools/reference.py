@@ -68,9 +68,9 @@ class Part:
 
 
 def parts_of(family: str) -> list[Part]:
-    """The parts of a family, in the order of `__all__`; what is neither a class nor a function has no page."""
+    """The parts of a family, in the order of `__all__`, then those for networks of one's own; classes and functions."""
     package = import_module(f"{parts.__name__}.{family}")
-    members = [getattr(package, name) for name in package.__all__]
+    members = [getattr(package, name) for name in (*package.__all__, *getattr(package, "BY_HAND", ()))]
     members = [m for m in members if inspect.isclass(m) or inspect.isfunction(m)]
     return [Part(family, stem_of(m, members), m) for m in members]
 

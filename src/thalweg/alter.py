@@ -1,6 +1,7 @@
 """What a plan changes in a network before it trains: activations, normalization, dropout, the first weights."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
@@ -34,7 +35,7 @@ def alter(network: nn.Module, plan: Plan, *, built_with_activation: bool = False
     from thalweg.parts.regularizers.replace import set_dropout
 
     decisions = []
-    changes = (
+    changes: tuple[tuple[str, Any, Callable[[nn.Module, Any], list[str]], str], ...] = (
         ("activation", plan.activation, replace_activations, "activation between its layers"),
         ("normalization", plan.normalization, replace_normalization, "normalization"),
         ("dropout", plan.dropout, set_dropout, "dropout"),
@@ -63,4 +64,6 @@ def initialize_anew(setup: "Setup", rows: "AnyRows") -> Decision:
     assert isinstance(plan.seed, int)
     inputs, _ = next(iter(setup.held_out(head(rows, plan.batch_size), 2).epoch(0)))
     done = initialize(setup.network, inputs, plan.initialization, seed=plan.seed)
-    return Decision("initialization", str(plan.initialization), f"asked for; {len(done.rows)} tensors drawn anew")
+    left = f", {len(done.left)} left as they were ({', '.join(r.name for r in done.left[:3])})" if done.left else ""
+    reason = f"asked for; {len(done.changed)} tensors drawn anew or set{left}"
+    return Decision("initialization", str(plan.initialization), reason)

@@ -39,10 +39,18 @@ class Contest:
     measure: str = ""
     values: dict[str, list[float | None]] = field(default_factory=dict)
     runs: dict[str, list[str]] = field(default_factory=dict)
+    rates: dict[str, float] = field(default_factory=dict)  # of the arms whose rate was raced
     notes: list[str] = field(default_factory=list)
+
+    @property
+    def complete(self) -> int:
+        """How many trainings have ended."""
+        return sum(map(len, self.values.values()))
 
     def result(self, higher_is_better: bool) -> Comparison:
         """What is known so far; a seed that not every arm was trained on still counts for those that were."""
+        rates = ", ".join(f"{name} {rate:.3g}" for name, rate in self.rates.items())
+        raced = f"Rates, raced once under the first seed and kept: {rates}. A difference is also that of the rates."
         count = max((len(values) for values in self.values.values()), default=0)
         filled = {name: [*values, *[None] * (count - len(values))] for name, values in self.values.items()}
         return compare_arms(
@@ -52,7 +60,7 @@ class Contest:
             seeds=self.seeds[:count],
             runs=self.runs,
             folder=self.folder.name,
-            notes=self.notes,
+            notes=[*self.notes, raced] if rates else self.notes,
         )
 
 
@@ -71,15 +79,15 @@ def compare(
     contest.values, contest.runs = {name: [] for name in named}, {name: [] for name in named}
     contest.notes = notes_of(experiment, plans)
     tell = printed if listeners is None else silent
-    total, done = len(chosen) * len(named), 0
+    total = len(chosen) * len(named)
     try:
         for seed in chosen:
             for name in named:
-                done += 1
-                tell(f"{done}/{total}  {train_one(experiment, contest, name, seed, listeners or ())}")
+                said = train_one(experiment, contest, name, seed, listeners or ())
                 save(experiment, contest)
+                tell(f"{contest.complete}/{total}  {said}")
     except KeyboardInterrupt:
-        contest.notes.append(f"Interrupted: {done - 1} of {total} trainings are complete, and count.")
+        contest.notes.append(f"Interrupted: {contest.complete} of {total} trainings are complete, and count.")
     except ThalwegError as error:
         error.add_note(f"In the comparison's arm {name}; what was trained before it is in {contest.folder}.")
         raise
@@ -111,6 +119,9 @@ def train_one(experiment: "Experiment", contest: Contest, name: str, seed: int, 
 def settle(contest: Contest, name: str, run: Run) -> None:
     """What the first training of an arm has decided holds for its other seeds; its length and measure for all arms."""
     decided = run.plan
+    assert decided.optimizer != "auto"
+    if rate_is_open(contest.plans[name]):
+        contest.rates[name] = float(decided.optimizer.lr)
     if contest.measure:
         first = next(iter(contest.plans.values()))
         if contest.measure == "loss" and decided.target_scaling != first.target_scaling:
@@ -132,7 +143,9 @@ def save(experiment: "Experiment", contest: Contest) -> Comparison:
     higher = contest.measure != "loss" and metric_of(experiment, contest.measure).higher_is_better
     result = contest.result(higher)
     facts = {"plans": {name: plan.to_json() for name, plan in contest.plans.items()}}
-    (contest.folder / FILE).write_text(json.dumps(result.to_json() | facts, indent=1), encoding="utf-8")
+    new = contest.folder / f"{FILE}.new"
+    new.write_text(json.dumps(result.to_json() | facts, indent=1, allow_nan=False), encoding="utf-8")
+    new.replace(contest.folder / FILE)
     return result
 
 
@@ -243,10 +256,6 @@ def notes_of(experiment: "Experiment", plans: Sequence[Plan]) -> list[str]:
         else "Seeds vary initialization, order and noise, alike for all arms.",
         "The measure is of the validation rows that also chose the epoch, so every value is a little too good.",
     ]
-    raced = [name for name, plan in zip(names_of(plans), plans, strict=True) if rate_is_open(plan)]
-    if raced:
-        which = "each arm" if len(raced) == len(plans) else ", ".join(raced)
-        notes.append(f"The rate of {which} was raced once, under the first seed, and kept for the others.")
     if "epochs" in varied(plans):
         notes.append("The arms were not trained equally long: they differ in epochs.")
     return notes

@@ -172,9 +172,9 @@ class Experiment:
     ) -> Comparison:
         """Trains under several plans, equally long and on the same seeds, and says which differences are real (L07).
 
-        `compare(activation=["relu", "gelu", None])` varies one field of the plan, `compare({"optimizer.lr": [0.01, 0.1]})`
-        one of a part's, `compare(plan_a, plan_b)` takes whole plans. Each training is a run of its own, in one folder.
-        Ctrl-C ends with what is there. Test rows are not touched.
+        `compare(activation=["relu", "gelu", None])` varies a field of the plan, `compare({"optimizer.lr": [.01, .1]})`
+        one of a part, `compare(plan_a, plan_b)` takes whole plans. Each training is a run, all in one folder. Ctrl-C
+        ends with what is there. Test rows are not touched.
 
         Args:
             plans: whole plans, or one field's dotted name with its values.

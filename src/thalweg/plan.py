@@ -4,6 +4,7 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from functools import partial
 from typing import Any, Literal
 
 from thalweg.errors import UsageError, did_you_mean
@@ -72,7 +73,8 @@ class Plan:
     """Every decision about a training. A field left at `"auto"` is decided before the training, with its reason.
 
     Args:
-        optimizer: a part of `tw.optimizers`; its `lr` may be `"auto"`, which a race of constant rates decides.
+        optimizer: a part of `tw.optimizers`; its `lr` may be `"auto"`, which a race of constant rates decides. Or any
+            class of `torch.optim.Optimizer`, or a `functools.partial` of it, which becomes `tw.optimizers.Torch`.
         schedule: a part of `tw.schedules`: the rate as a function of the step (L27).
         epochs: passes over the training rows.
         batch_size: rows per batch: of one forward and backward pass.
@@ -152,6 +154,9 @@ class Plan:
     seed: int | Auto = "auto"
 
     def __post_init__(self) -> None:
+        given: Any = self.optimizer
+        if isinstance(given, type | partial):
+            object.__setattr__(self, "optimizer", optimizers.Torch.of(given))
         for name, kind, besides in PARTS:
             value = getattr(self, name)
             if not isinstance(value, kind) and value not in besides:
@@ -295,8 +300,12 @@ def decode(name: str, value: Any) -> Any:
     family = FAMILIES.get(name)
     if family is None or dataclasses.is_dataclass(value) or value in besides_of(name):
         return value
+    if isinstance(value, type | partial):  # of torch's optimizers, which the plan makes a part of
+        return value
     options = dict(value) if isinstance(value, Mapping) else {"name": value}
     kind = str(options.pop("name", ""))
+    if name == "optimizer" and "." in kind and kind.replace(".", "").isidentifier():
+        kind, options = "Torch", {"kind": kind, **options}
     known = names_of(family)
     by_lower = {n.lower(): n for n in known}
     if kind.lower() not in by_lower:

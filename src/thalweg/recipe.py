@@ -16,6 +16,8 @@ from thalweg.data.rows import AnyRows, DatasetRows, Rows, take, tensors_of
 from thalweg.data.sample import spread
 from thalweg.data.stored import GuardedArrays
 from thalweg.data.task import CLASSES, Task
+from thalweg.parts.optimizers import ScheduleFree
+from thalweg.parts.schedules import Schedule, Warmup
 from thalweg.plan import AUTOMATIC, Plan
 
 STEPS = 2500  # of a training, where the epochs' limits allow
@@ -66,7 +68,7 @@ def resolve(
             f"about {BATCHES_PER_EPOCH} batches an epoch, {BATCH[0]} to {BATCH[1]} rows",
         ),
         "epochs": lambda: epochs_for(len(rows), batch_size),
-        "schedule": lambda: (AUTOMATIC["schedule"], "a high rate first, then down to 0 (L27)"),
+        "schedule": lambda: schedule_for(plan),
         "preprocessing": lambda: preprocessing_for(rows, network, table),
         "target_scaling": lambda: target_scaling_for(rows.target, task, loss_name),
         "clip_norm": lambda: clip_norm_for(network),
@@ -77,6 +79,12 @@ def resolve(
     decided = {name: choose() for name, choose in choices.items() if getattr(plan, name) == "auto"}
     decisions = [Decision(name, text(value), reason) for name, (value, reason) in decided.items()]
     return plan.replace(**{name: value for name, (value, _) in decided.items()}), decisions
+
+
+def schedule_for(plan: Plan) -> tuple[Schedule, str]:
+    if isinstance(plan.optimizer, ScheduleFree):
+        return Warmup(), "an average of the weights takes the place of a falling rate"
+    return AUTOMATIC["schedule"], "a high rate first, then down to 0 (L27)"
 
 
 def text(value: object) -> str:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from thalweg.data.rows import AnyRows
     from thalweg.experiment import Experiment
-    from thalweg.parts.regularizers import Uncertainty
+    from thalweg.parts.regularizers.mc_dropout import Uncertainty
     from thalweg.setup import Setup
 
 EPOCH_READINGS = ("rate", "epoch.seconds", "rows_per_second", "train.loss")

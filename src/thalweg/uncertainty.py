@@ -9,7 +9,7 @@ from torch import Tensor
 from thalweg.data.feeder import Feeder
 from thalweg.data.seeds import mix
 from thalweg.errors import UsageError
-from thalweg.parts.regularizers.monte_carlo import Uncertainty, joined, monte_carlo
+from thalweg.parts.regularizers.mc_dropout import Uncertainty, joined, monte_carlo
 from thalweg.saved import BATCH_NUMBERS, BATCH_ROWS, class_outputs, class_probabilities, rows_of
 
 if TYPE_CHECKING:

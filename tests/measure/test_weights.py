@@ -154,5 +154,10 @@ class RootMeanSquare(nn.Module):
 
 def test_normalizations_of_ones_own_are_known_by_what_they_do():
     x = torch.randn(4, 6)
-    for module, expected in ((RootMeanSquare(), "norm"), (nn.Dropout(), None), (nn.PReLU(), None), (nn.Softsign(), None)):
+    for module, expected in (
+        (RootMeanSquare(), "norm"),
+        (nn.Dropout(), None),
+        (nn.PReLU(), None),
+        (nn.Softsign(), None),
+    ):
         assert unknown_layer(module.eval(), (x,), module(x)) == expected

@@ -86,8 +86,10 @@ def eager_graphs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "compile", quick)
 
 
-@pytest.mark.parametrize("form", ["never", "always", "auto"])
-@pytest.mark.parametrize("optimizer", [*SGDS, *ADAMS], ids=repr)
+FORMS = [("never", part) for part in SGDS + ADAMS] + [("always", SGDS[0]), ("auto", SGDS[1]), ("auto", ADAMS[1])]
+
+
+@pytest.mark.parametrize(("form", "optimizer"), FORMS, ids=repr)
 @pytest.mark.parametrize(("schedule", "make"), CYCLING, ids=["OneCycle", "Triangular"])
 def test_a_cycled_momentum_trains_as_torchs_loop(
     schedule: Schedule,
@@ -123,16 +125,19 @@ class StopAt:
 PLATEAU = Plateau(window=4, level=0.0, losses="train", reduction=0.5)
 
 
+@pytest.mark.parametrize("optimizer", [tw.optimizers.SGD(lr=1.5, momentum=0.9), ADAMS[1]], ids=["SGD", "AdamW"])
 @pytest.mark.parametrize(
     "schedule",
     [OneCycle(momenta=(0.85, 0.95)), PLATEAU, Product(parts=(Warmup(warmup=3, then=PLATEAU), Step(every=30)))],
     ids=["OneCycle", "Plateau", "Product"],
 )
-def test_a_stop_changes_nothing(schedule: Schedule, runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stop_changes_nothing(
+    schedule: Schedule, optimizer: tw.optimizers.Optimizer, runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Within an epoch and at its end; the end of an epoch is where a plateau is seen."""
     monkeypatch.setattr(loop, "LOOK_SECONDS", -1.0)
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1.0)
-    plan = plan_of(tw.optimizers.SGD(lr=1.5, momentum=0.9), schedule, batch_size=16, epochs=12)
+    plan = plan_of(optimizer, schedule, batch_size=16, epochs=12)
     experiment = experiment_of(runs)
     whole = experiment.train(plan, listeners=())
     assert len(set(whole.history["rate"])) > 2
@@ -217,11 +222,10 @@ def test_what_does_not_fit_is_refused_before_a_run_begins(
     assert not list(runs.glob("*/run.sqlite"))
 
 
-def test_rules_learn_of_every_warm_up(runs: Path) -> None:
-    for schedule, rising in ((Warmup(warmup=8), 8), (tw.schedules.WarmupStableDecay(warmup=0.1), 4), (Step(), 0)):
-        plan = plan_of(SGDS[0], schedule, probes=True)
-        run = experiment_of(runs).train(plan, listeners=())
-        assert run.store.readings("plan.warmup_steps").value("plan.warmup_steps") == rising
+def test_rules_learn_of_a_warm_up(runs: Path) -> None:
+    plan = plan_of(SGDS[0], tw.schedules.WarmupStableDecay(warmup=0.1), probes=True)
+    run = experiment_of(runs).train(plan, listeners=())
+    assert run.store.readings("plan.warmup_steps").value("plan.warmup_steps") == 4
 
 
 def test_an_extended_training_in_steps_is_the_longer_one(runs: Path) -> None:

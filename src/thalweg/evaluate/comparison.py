@@ -9,6 +9,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
+from math import isnan
 from statistics import fmean, stdev
 from typing import Any
 
@@ -17,6 +18,7 @@ from thalweg.evaluate.student import quantile, two_sided
 LEVEL = 0.05
 POWER = 0.8  # of the number of seeds that is advised
 MOST = 4  # times the seeds there are: beyond that no number is advised
+LIKELY = 0.5  # a difference whose corrected p is above it may as well be chance: no number is advised either
 Values = Sequence[float | None]
 
 
@@ -59,7 +61,7 @@ class Difference:
         p: probability of a difference as large between equals, after Holm's correction for the number of pairs.
         pairs: seeds under which both have a value.
         more_seeds: how many more would show a difference as large as measured with a probability of 80 %; None
-            where it is shown, or where that would take more than four times the seeds.
+            where it is shown, may as well be chance (p above 0.5), or would take more than four times the seeds.
     """
 
     better: str
@@ -147,7 +149,7 @@ class Comparison:
     def to_json(self) -> dict[str, Any]:
         """Arms, differences with their verdicts, notes, as JSON values."""
         verdicts = [{**asdict(d), "verdict": d.verdict} for d in self.differences]
-        arms = [{**asdict(a), "mean": a.mean, "interval": a.interval} for a in self.arms]
+        arms = [{**asdict(a), "mean": None if isnan(a.mean) else a.mean, "interval": a.interval} for a in self.arms]
         return asdict(self) | {"arms": arms, "differences": verdicts}
 
 
@@ -179,7 +181,7 @@ def compare_arms(
     """
     sign = 1.0 if higher_is_better else -1.0
     arms = [Arm(name, tuple(v), tuple((runs or {}).get(name, ()))) for name, v in values.items()]
-    arms.sort(key=lambda arm: -math.inf if math.isnan(arm.mean) else sign * arm.mean, reverse=True)
+    arms.sort(key=lambda arm: -math.inf if isnan(arm.mean) else sign * arm.mean, reverse=True)
     pairs = [(a, b, paired(a.values, b.values, sign)) for a, b in combinations(arms, 2)]
     pairs = [pair if fmean_or(pair[2]) >= 0 else (pair[1], pair[0], [-d for d in pair[2]]) for pair in pairs]
     chances = [p_value(differences) for _, _, differences in pairs]
@@ -195,7 +197,7 @@ def compare_arms(
 
 def difference(better: str, worse: str, differences: list[float], p: float, level: float) -> Difference:
     low, high = t_interval(differences) or (None, None)
-    more = None if p <= LEVEL else seeds_missing(differences, level)
+    more = None if p <= LEVEL or p > LIKELY else seeds_missing(differences, level)
     return Difference(better, worse, fmean_or(differences), low, high, p, len(differences), more)
 
 
@@ -249,7 +251,7 @@ def seeds_missing(differences: Sequence[float], level: float) -> int | None:
 
 
 def text(value: float | None) -> str:
-    return "–" if value is None or math.isnan(value) else f"{value:.4g}"
+    return "–" if value is None or isnan(value) else f"{value:.4g}"
 
 
 def span(interval: tuple[float, float] | None) -> str:

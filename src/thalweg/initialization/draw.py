@@ -71,12 +71,13 @@ def draw_weight(group: list[User], initializer: Initializer, seed: int) -> Row:
         generator=generator,
     )
     values = user.weight.stored(values)
-    if user.weight.padding is not None:
-        values[user.weight.padding] = 0
+    padding = next((u.weight.padding for u in group if u.weight.padding is not None), None)
+    if padding is not None:
+        values[padding] = 0
     said = put(user.module, user.weight.name, values)
     if said.startswith("left"):
         return replace(row, drawn=spread(tensor), done=said, changed=False)
-    words = [f"drawn by {type(part).__name__}", said, *remarks(user, group, part)]
+    words = [f"drawn by {type(part).__name__}", said, *remarks(user, group, part, padding)]
     drawn = getattr(user.module, user.weight.name)
     return replace(row, drawn=spread(drawn), done="; ".join(word for word in words if word))
 
@@ -91,10 +92,10 @@ def wanted(user: User, initializer: Initializer) -> tuple[Initializer, Scale, fl
     return part, scale, part.deviation(scale, user.weight.shape(tensor), user.weight.groups)
 
 
-def remarks(user: User, group: list[User], part: Initializer) -> Iterator[str]:
+def remarks(user: User, group: list[User], part: Initializer, padding: int | None) -> Iterator[str]:
     """What to know about a tensor that was drawn."""
-    if user.weight.padding is not None:
-        yield f"row {user.weight.padding} (padding) 0"
+    if padding is not None:
+        yield f"row {padding} (padding) 0"
     if len(group) > 1:
         yield f"shared by {', '.join(u.name for u in group)}; drawn once, for {user.name}"
     if user.follower is None and not user.weight.inside:

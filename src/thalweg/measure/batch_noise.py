@@ -69,7 +69,7 @@ def estimate_noise(
                 f"estimate_noise got sizes with {size!r} and {len(order)} rows; allowed: sizes from 2 to "
                 f"{len(order) // LEAST_BATCHES}, so that there are {LEAST_BATCHES} batches, or more rows."
             )
-        cut = [take(inputs, rows) for rows in order[: size * count].split(size)]
+        cut = [take(inputs, rows) for rows in torch.split(order[: size * count], size)]
         found[size] = Readings()
         if norms:
             with untouched(network), torch.no_grad():
@@ -99,7 +99,7 @@ def readings(network: nn.Module, norms: dict[_BatchNorm, str], batches: list[Inp
         norm.train()
     recalibrate(network, batches)
     own = [norm.momentum for norm in norms]
-    settled = [(norm.running_mean.clone(), norm.running_var.clone()) for norm in norms]  # type: ignore[union-attr, operator]
+    settled = [(norm.running_mean.clone(), norm.running_var.clone()) for norm in norms]  # type: ignore[union-attr]
     seen: dict[_BatchNorm, list[Tensor]] = {norm: [] for norm in norms}
     handles = [norm.register_forward_hook(noting(seen[norm])) for norm in norms]
     training = outputs(network, batches, norms)

@@ -63,9 +63,9 @@ def sides(course: Course, parts: list[Node], adds: set[Node]) -> list[tuple[Node
         others = [part for part in parts if part is not shortcut]
         if all(shortcut in above[part] for part in others):
             inside = {part: above[part] - above[shortcut] for part in others}
-            return [
-                (p, nodes) for p, nodes in inside.items() if layers_in(course, nodes) and closed(course, nodes, adds)
-            ]
+            if not closed(course, set().union(*inside.values()), adds):
+                return []
+            return [(part, nodes) for part, nodes in inside.items() if layers_in(course, nodes)]
     if len(parts) != 2 or not (common := above[parts[0]] & above[parts[1]]):
         return []
     short, long = sorted(parts, key=lambda part: layers_in(course, above[part] - common))

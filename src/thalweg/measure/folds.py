@@ -59,14 +59,14 @@ def foldable(network: nn.Module, inputs: Inputs) -> tuple[list[Pair], dict[str, 
     return pairs, others
 
 
-class Trace(TorchDispatchMode):
+class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Who made which tensor, who read it, and who ran how often, in one forward pass."""
 
     def __init__(self, network: nn.Module) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         modules = [(place, module) for place, module in network.named_modules() if place]
-        self.layers = {m: place for place, m in modules if isinstance(m, nn.Linear | _ConvNd)}
-        self.norms = {m: place for place, m in modules if isinstance(m, _BatchNorm)}
+        self.layers: dict[nn.Module, str] = {m: place for place, m in modules if isinstance(m, nn.Linear | _ConvNd)}
+        self.norms: dict[nn.Module, str] = {m: place for place, m in modules if isinstance(m, _BatchNorm)}
         self.owners = Counter(id(p) for m in network.modules() for p in m._parameters.values() if p is not None)
         self.calls: Counter[nn.Module] = Counter()
         self.makers: dict[int, nn.Module] = {}  # of outputs, by id
@@ -97,6 +97,7 @@ class Trace(TorchDispatchMode):
         if module in self.layers:
             self.makers[id(output)] = module
             self.outputs.append(output)
+            self.readers[id(output)] = 0  # of a tensor that was freed, whose id this one got
 
     def obstacle(self, layer: Any, norm: Any) -> str:
         """Why the norm cannot become a part of the layer; empty where it can."""
@@ -104,12 +105,12 @@ class Trace(TorchDispatchMode):
             return "it did not run"
         if norm.running_mean is None or is_lazy(norm.running_mean):
             return "it has no running estimates"
+        if self.calls[norm] > 1 or self.calls[layer] > 1:
+            return "it or the layer before it runs more than once"
         if layer is None:
             return "what comes in is not as a linear or convolutional layer gave it"
         output = next(output for output in self.outputs if self.makers[id(output)] is layer)
         own = [p for m in (layer, norm) for p in m.parameters(recurse=False)]
-        if self.calls[layer] > 1 or self.calls[norm] > 1:
-            return "it or the layer before it runs more than once"
         if is_parametrized(layer) or is_parametrized(norm):
             return "the weight of the layer before it is parametrized"
         if self.readers[id(output)]:

@@ -230,8 +230,8 @@ def hooks(place: str, module: nn.Module, course: Course) -> Iterable[Any]:
                 known = Maker("layer", type(module).__name__, place)
             elif found == "norm":
                 known = Maker("norm", type(module).__name__, place)
-        if known is not None:
-            course.mark(output, known, start, over=True)
+        if known is not None:  # what only behaves like a normalization may have one inside, and an activation after it
+            course.mark(output, known, start, over=known is maker or known.kind == "layer")
 
     yield module.register_forward_pre_hook(enter)
     yield module.register_forward_hook(leave, with_kwargs=True)

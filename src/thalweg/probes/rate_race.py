@@ -16,7 +16,7 @@ from thalweg.data.noise import global_rng_kept
 from thalweg.data.rows import AnyRows, Inputs, is_divisible
 from thalweg.data.seeds import PROBE, mix
 from thalweg.errors import TrainingError
-from thalweg.parts.optimizers import SGD, Adagrad, Optimizer
+from thalweg.parts.optimizers import Optimizer
 from thalweg.parts.regularizers import Regularizer
 from thalweg.probes.course import BLOCKS, SCORED_AT, Course, Lane, divide, rows_at_once, scored_form
 from thalweg.probes.student import Difference, paired
@@ -31,7 +31,6 @@ SHORT = 4  # a short lane takes a quarter of that,
 SHORTEST = 8  # but at least so many
 SHORT_LANES, LONG_LANES = 7, 6  # in a usual race
 SEEDS = 3
-FIRST_RATES = (1e-4, 1e-1)  # of optimizers that divide by the gradient's size; wider where the best is at an edge
 WIDENED = 4  # times half a decade at each edge
 MOVED = 0.99  # of the loss at the start: a rate that gets below it may be followed further
 FURTHEST = 1e-12
@@ -167,9 +166,7 @@ class Grid:
     def __init__(self, course: Course, optimizer: Optimizer, seconds: float) -> None:
         self.course = course
         self.own = None if optimizer.lr == "auto" else float(optimizer.lr)
-        factor = 100 * (1 - optimizer.momentum) if isinstance(optimizer, SGD) else 1.0
-        factor = 10.0 if isinstance(optimizer, Adagrad) else factor
-        self.first = [round(2 * math.log10(factor * rate)) for rate in FIRST_RATES]  # in half decades
+        self.first = [round(2 * math.log10(rate)) for rate in optimizer.usual_rates]  # in half decades
         self.deadline = time.monotonic() + seconds
         self.short: dict[float, Lane] = {}
         self.long: dict[float, list[Lane]] = {}  # one lane per order

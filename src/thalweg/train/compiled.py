@@ -171,7 +171,8 @@ def choose_compiled(
         with global_rng_kept():
             if why := not_one_graph(stepper, window):
                 return None, why
-            eager = seconds_of(stepper, window, momentum, rounds=1)  # the first step is the slowest, and often enough to know
+            # The first step is the slowest, and often enough to know.
+            eager = seconds_of(stepper, window, momentum, rounds=1)
             if eager * num_steps >= WORTH_SECONDS:
                 eager = seconds_of(stepper, window, momentum)
             if eager * num_steps < WORTH_SECONDS:

@@ -34,7 +34,9 @@ class ForeignOptimizer:
         for group, is_spared in zip(groups, spared, strict=True):
             params.append({"params": [p for _, p in group]} | ({"weight_decay": 0.0} if is_spared else {}))
         self.built = (replace(part, lr=1.0) if part.lr == "auto" else part).build(params)
-        part.begin(self.built)
+        self.swaps = all(callable(getattr(self.built, name, None)) for name in ("train", "eval"))  # schedule-free
+        if self.swaps:
+            self.built.train()  # type: ignore[attr-defined]
         self.looked = False  # whether all that it keeps can be saved
 
     def step(self, *, rate: float) -> None:
@@ -72,7 +74,7 @@ class ForeignOptimizer:
                 self.built.param_groups[int(form[5:])][slot] = value.item()
         for name, parameter in self.members:
             own = self.built.state.get(parameter, {})
-            kept = {slot: value for slot, value in found.get(name, {}).items()}
+            kept = dict(found.get(name, {}))
             for slot, value in kept.items():
                 if isinstance(value, Tensor):
                     kept[slot] = like(value, own.get(slot), parameter)
@@ -80,10 +82,10 @@ class ForeignOptimizer:
             if kept:
                 self.built.state[parameter] = kept
 
-    def evaluation_weights(self) -> dict[str, Tensor] | None:
-        """Copies of the weights that it is evaluated by, where these are others; its own stay as they are, bit by bit."""
-        if not callable(getattr(self.built, "eval", None)):
-            return None
+    def evaluation_weights(self) -> dict[str, Tensor]:
+        """Copies of the weights that it is evaluated by, or nothing; its own stay as they are, bit by bit."""
+        if not self.swaps:
+            return {}
         with torch.no_grad():
             kept = [p.detach().clone() for _, p in self.members]
             self.built.eval()  # type: ignore[attr-defined]
@@ -102,9 +104,10 @@ def form_of(value: object, slot: object, part: Foreign) -> str:
         return ":none"
     if isinstance(value, int | float):
         return ":number"
+    name = getattr(part, "kind", type(part).__name__)
     raise ModelError(
-        f"{getattr(part, 'kind', type(part).__name__)} keeps a {type(value).__name__} under {slot!r} for each parameter, "
-        "which a checkpoint of tensors and numbers cannot hold. Take an optimizer without it, or keep your own loop."
+        f"{name} keeps a {type(value).__name__} under {slot!r} of a parameter, and a checkpoint of tensors and "
+        "numbers cannot hold it. Take an optimizer without it, or keep your own loop."
     )
 
 
@@ -123,10 +126,12 @@ def from_tensor(value: Tensor, form: str) -> Any:
 
 
 def like(value: Tensor, former: Any, parameter: Tensor) -> Tensor:
-    """The saved tensor as one of the optimizer's own: on the device of the one that it replaces, laid out as it."""
+    """The saved tensor as one of the optimizer's own: in the place of the one there was, or where torch puts such.
+
+    A single number lies on the CPU, others beside the parameter, laid out as it where they have its shape.
+    """
     if isinstance(former, Tensor) and former.shape == value.shape and former.dtype == value.dtype:
         return former.copy_(value)
-    own = (
-        torch.empty_like(parameter, dtype=value.dtype) if value.shape == parameter.shape else value.to(parameter.device)
-    )
-    return own.copy_(value) if own is not value else value.clone()
+    if value.shape == parameter.shape:
+        return torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+    return value.to("cpu" if value.dim() == 0 else parameter.device, copy=True)

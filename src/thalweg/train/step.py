@@ -196,7 +196,7 @@ class Step:
         return scale
 
     def load(self, entries: Mapping[str, Tensor]) -> None:
-        """Makes room for a saved `state_dict`: an optimizer of torch's makes its entries as it goes, and takes these."""
+        """Makes room for a saved `state_dict`, whose entries an optimizer of torch's makes as it goes."""
         for group in self.groups:
             group.load(entries)
 
@@ -205,7 +205,7 @@ class Step:
         found: dict[str, Tensor] = {}
         for group in self.groups:
             if isinstance(group, ForeignGroup) and group.is_last:
-                found |= group.foreign.evaluation_weights() or {}
+                found |= group.foreign.evaluation_weights()
         return found
 
 

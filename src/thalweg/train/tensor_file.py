@@ -53,6 +53,8 @@ def raw_bytes(tensor: Tensor) -> memoryview:
     Synchronizes with the device.
     """
     plain = tensor.detach().cpu().resolve_conj().resolve_neg().contiguous()
+    if plain.numel() == 1:  # counts as contiguous with any stride, and `view` wants that of 1
+        plain = plain.clone(memory_format=torch.contiguous_format)
     return plain.reshape(-1).view(torch.uint8).numpy().data
 
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from thalweg.parts.activations import SELU, GELU, LeakyReLU, ReLU, Sigmoid, SiLU, Tanh
+from thalweg.parts.activations import GELU, SELU, LeakyReLU, ReLU, Sigmoid, SiLU, Tanh
 from thalweg.parts.activations.gain import gain
 from thalweg.parts.initializers.gain import gain_before
 

@@ -128,7 +128,7 @@ def test_any_number_of_dimensions(part: OutputNormalization) -> None:
         (BatchNorm(track_running_stats=False), nn.BatchNorm2d(C, track_running_stats=False)),
         (GroupNorm(groups=2, eps=1e-3), nn.GroupNorm(2, C, 1e-3)),
         (InstanceNorm(affine=True), nn.InstanceNorm2d(C, affine=True)),
-        (InstanceNorm(track_running_stats=True, momentum=0.5), nn.InstanceNorm2d(C, 1e-5, 0.5, track_running_stats=True)),
+        (InstanceNorm(track_running_stats=True), nn.InstanceNorm2d(C, track_running_stats=True)),
     ],
     ids=repr,
 )  # fmt: skip

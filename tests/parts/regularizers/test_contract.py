@@ -313,7 +313,7 @@ def test_the_family():
     assert {type(part).__name__ for part in CASES} == set(regularizers.__all__)
     for name in regularizers.BY_HAND:
         assert getattr(tw.regularizers, name).__doc__
-    with pytest.raises(AttributeError, match="DropOut.*Dropout"):
+    with pytest.raises(AttributeError, match=r"DropOut.*Dropout"):
         tw.regularizers.DropOut  # noqa: B018
 
 

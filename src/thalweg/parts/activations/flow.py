@@ -72,9 +72,21 @@ class Flow:
         self.network = network
         self.outputs: dict[int, fx.Node] = {}  # by identity of the traced module
         self.calls: dict[object, list[Call]] = {}  # by identity of the called; of a held function by owner and name
-        for module in network.modules():
+        self.functions: dict[str, list[str]] = {}  # place -> activations that its forward calls, between layers
+        for place, module in network.named_modules():
             if not isinstance(module, (*OPAQUE, *LISTS)) and (any(True for _ in module.children()) or held(module)):
                 self._add(module)
+                self._find_functions(module, place or type(network).__name__)
+
+    def _find_functions(self, module: nn.Module, place: str) -> None:
+        output = self.outputs.get(id(module))
+        for node in output.graph.nodes if output is not None else ():
+            method = node.op == "call_method" and getattr(torch.Tensor, str(node.target), None)
+            function = node.target if node.op == "call_function" else method
+            if function and is_activation(function) and "between" in self._after(module, node, frozenset()):
+                name = getattr(function, "__name__", str(function)).rstrip("_")
+                names = self.functions.setdefault(place, [])
+                names += [] if name in names else [name]
 
     def _add(self, module: nn.Module) -> None:
         traced = light_copy(module)

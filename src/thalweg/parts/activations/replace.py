@@ -21,6 +21,7 @@ from thalweg.parts.activations.tanh import Tanh
 Holder = tuple[nn.Module, str, str]  # a module, the name of its attribute, and the path of that from the network
 SQUASHING = (Sigmoid, Tanh, HardSigmoid, Softplus)  # may also be meant for an output or a gate
 LAYERS = (nn.TransformerEncoderLayer, nn.TransformerDecoderLayer)
+FAST: dict[Activation, int] = {ReLU(): 1, GELU(): 2}  # what an encoder layer's fast path, in evaluation mode, knows
 
 
 def replace_activations(network: nn.Module, activation: Activation) -> list[str]:
@@ -37,7 +38,7 @@ def replace_activations(network: nn.Module, activation: Activation) -> list[str]
         activation: a part of `tw.activations`. With one slope per channel, the channels are those of the layer before.
 
     Returns:
-        The places that were changed, each once: `["0.act", "1.act"]`. Empty where the network has no such module.
+        The places that were changed, each once; last what was left alone, and why. Empty where nothing was changed.
 
     Raises:
         ModelError: for `PReLU(shared=False)` where the channels cannot be told.
@@ -45,25 +46,33 @@ def replace_activations(network: nn.Module, activation: Activation) -> list[str]
     >>> from thalweg.parts.activations import SiLU
     >>> network = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 1), nn.Sigmoid())
     >>> replace_activations(network, SiLU()), network[1], network[3]
-    (['1'], SiLU(), Sigmoid())
+    (['1', 'not at 3 (it ends the network)'], SiLU(), Sigmoid())
     """
     flow = Flow(network)
-    changes = [
-        (holder, built)
-        for group in groups(network)
-        if (built := replacement(flow, group, activation))
-        for holder in group
-    ]
-    for (owner, name, _), module in changes:
-        if name in owner.__dict__:
-            del owner.__dict__[name]
-        setattr(owner, name, module)
-        if isinstance(owner, LAYERS):
-            leave_fast_path(owner, activation)
+    changes, left = [], []
+    for group in groups(network):
+        if reason := why_left(flow, group[0]):
+            left.append(f"not at {group[0][2]} ({reason})")
+        else:
+            changes.append((group, replacement(flow, group[0], activation)))
+    for group, module in changes:
+        for owner, name, _ in group:
+            put(module, owner, name)
+            if isinstance(owner, nn.TransformerEncoderLayer):
+                owner.activation_relu_or_gelu = FAST.get(activation, 0)
     for module in network.modules():
         if isinstance(module, nn.TransformerEncoder) and not getattr(module.layers[0], "activation_relu_or_gelu", True):
             module.use_nested_tensor = False  # which only the fast path of its layers takes
-    return [path for (_, _, path), _ in changes]
+    left += [f"not {', '.join(names)} in forward of {place} (functions)" for place, names in flow.functions.items()]
+    places = [path for group, _ in changes for _, _, path in group]
+    return [*places, "; ".join(left)] if places and left else places
+
+
+def put(module: nn.Module, owner: nn.Module, name: str) -> None:
+    """Makes it an attribute, also in the place of a function."""
+    if name in owner.__dict__:
+        del owner.__dict__[name]
+    setattr(owner, name, module)
 
 
 def groups(network: nn.Module) -> list[list[Holder]]:
@@ -93,23 +102,36 @@ def holders(module: nn.Module, path: str) -> Iterator[Holder]:
             yield from holders(child, prefix + name)
 
 
-def replacement(flow: Flow, group: list[Holder], activation: Activation) -> nn.Module | None:
-    """The module in the place of one activation; None where it is to be left alone."""
-    owner, name, path = group[0]
+def called_at(holder: Holder) -> nn.Module | tuple[nn.Module, str]:
+    """The activation as `Flow` knows it: the module, or the owner and name of a function."""
+    owner, name, _ = holder
     value = getattr(owner, name)
-    called = value if isinstance(value, nn.Module) else (owner, name)
-    if not isinstance(owner, LAYERS):
-        fates = flow.fates(called)
-        squashes = isinstance(activation_of(value), SQUASHING)
-        if "gate" in fates or not fates & ({"between"} if squashes else {"between", "unknown"}):
-            return None
-        if squashes and len(fates) > 1:
-            return None
+    return value if isinstance(value, nn.Module) else (owner, name)
+
+
+def why_left(flow: Flow, holder: Holder) -> str:
+    """Why an activation is to be left alone; empty where it stands between layers."""
+    owner, name, _ = holder
+    if isinstance(owner, LAYERS):
+        return ""
+    fates = flow.fates(called_at(holder))
+    squashes = isinstance(activation_of(getattr(owner, name)), SQUASHING)
+    if "gate" in fates:
+        return "a gate"
+    if fates == {"end"} or (squashes and "end" in fates):
+        return "it ends the network"
+    return (
+        "it may be a gate or an output: the code around it cannot be traced" if squashes and "unknown" in fates else ""
+    )
+
+
+def replacement(flow: Flow, holder: Holder, activation: Activation) -> nn.Module:
+    """The module for one place, in the mode, on the device and in the type of the network."""
+    owner, _, path = holder
     if isinstance(activation, PReLU) and not activation.shared:
         feeds = isinstance(owner, LAYERS)
-        built = one_slope_per_channel(
-            activation, {own_width(owner.get_submodule("linear1"))} if feeds else flow.width_before(called), path
-        )
+        widths = {own_width(owner.get_submodule("linear1"))} if feeds else flow.width_before(called_at(holder))
+        built = one_slope_per_channel(activation, widths, path)
     else:
         built = activation.build()
     like = next((p for p in flow.network.parameters() if p.is_floating_point()), torch.empty(0))
@@ -127,10 +149,3 @@ def one_slope_per_channel(activation: PReLU, widths: set[tuple[int, str] | None]
         )
     channels, dim = width
     return LastPReLU(channels, init=activation.slope) if dim == "last" else activation.build(channels)
-
-
-def leave_fast_path(layer: nn.Module, activation: Activation) -> None:
-    """Tells a layer of torch's, whose fast path in evaluation mode knows two activations, which one it has now."""
-    if isinstance(layer, nn.TransformerEncoderLayer):
-        known = {ReLU(): 1, GELU(): 2}
-        layer.activation_relu_or_gelu = known.get(activation, 0)

@@ -28,13 +28,29 @@ from thalweg.parts.metrics.regression import (
     rmse,
 )
 from thalweg.parts.metrics.several_classes import macro_average_precision, macro_roc_auc, one_vs_one_auc
+from thalweg.parts.metrics.streaming import (
+    Calibration,
+    Confusion,
+    ExactRanking,
+    LogLoss,
+    Multilabel,
+    Ranking,
+    Regression,
+)
 from thalweg.parts.metrics.top_k import top_k_accuracy
 from thalweg.parts.metrics.values import Value
 
 __all__ = [
     "SHOWN",
+    "Calibration",
+    "Confusion",
+    "ExactRanking",
     "Kind",
+    "LogLoss",
     "Metric",
+    "Multilabel",
+    "Ranking",
+    "Regression",
     "Scores",
     "Value",
     "accuracy",

@@ -70,7 +70,7 @@ def reliability(
     >>> table = reliability(torch.tensor([0.1, 0.3, 0.8, 0.9]), torch.tensor([0, 1, 1, 1]), kind="binary",
     ...                     scores="probabilities", bins=2)
     >>> table.predicted.tolist(), table.observed.tolist()
-    ([0.2000..., 0.8500...], [0.5, 1.0])
+    ([0.2000..., 0.84999...], [0.5, 1.0])
 
     Source: DeGroot and Fienberg 1983; lecture row L41. `"width"` is scikit-learn's `calibration_curve("uniform")`; its
     quantile bins interpolate their edges and may part equal probabilities.

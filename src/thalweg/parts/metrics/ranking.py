@@ -35,14 +35,17 @@ def cumulative_counts(scores: Tensor, target: Tensor, *, weight: Tensor | None =
         counted = shares > 0
         flat, positive, shares = flat[counted], positive[counted], shares[counted]
     order = descending(flat)
-    values, positive = flat[order], positive[order]
+    values, positive = (
+        flat.index_select(0, order),
+        positive.index_select(0, order),
+    )  # a third of the time of flat[order]
     last = torch.ones_like(values, dtype=torch.bool)
     last[:-1] = values[1:] != values[:-1]  # tied scores enter together
     ends = last.nonzero()[:, 0]
     if weight is None:
         num_positive = positive.cumsum(0)[ends]
         return values[ends], num_positive, ends + 1 - num_positive
-    shares = shares[order]
+    shares = shares.index_select(0, order)
     return values[ends], (shares * positive).cumsum(0)[ends], (shares * (1 - positive)).cumsum(0)[ends]
 
 

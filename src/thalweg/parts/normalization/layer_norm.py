@@ -60,4 +60,4 @@ class LayerNorm(OutputNormalization):
         """torch's, over the last dimensions."""
         from torch import nn
 
-        return nn.LayerNorm(shape, self.eps, self.affine, self.bias)  # type: ignore[arg-type]
+        return nn.LayerNorm(shape, self.eps, self.affine, self.bias)

@@ -14,7 +14,7 @@ RANKS = (None, 0, 1, 2, 3)  # dimensions of places that a module is built for; N
 
 
 @dataclass(frozen=True, kw_only=True)
-class Normalization(ABC):
+class Normalization:
     """What a plan takes: an `OutputNormalization`, or a `WeightNormalization`."""
 
     def _check(self, name: str, good: bool, allowed: str) -> None:
@@ -30,7 +30,7 @@ class Normalization(ABC):
 
 
 @dataclass(frozen=True, kw_only=True)
-class OutputNormalization(Normalization):
+class OutputNormalization(Normalization, ABC):
     """A layer that normalizes what passes through it."""
 
     @abstractmethod
@@ -55,7 +55,7 @@ class OutputNormalization(Normalization):
 
 
 @dataclass(frozen=True, kw_only=True)
-class WeightNormalization(Normalization):
+class WeightNormalization(Normalization, ABC):
     """A parametrization of a layer's weight: the layer computes with a function of what is trained.
 
     Args:

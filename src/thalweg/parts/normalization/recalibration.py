@@ -104,10 +104,10 @@ def measuring(network: nn.Module, totals: dict[_BatchNorm, Merged]) -> Iterator[
 
 
 def taking(total: Merged) -> Any:
-    def take(norm: _BatchNorm, given: tuple[Tensor, ...], _output: Tensor) -> None:
+    def take(norm: _BatchNorm, _given: object, output: Tensor) -> None:
         assert norm.running_mean is not None
         assert norm.running_var is not None
-        count = given[0].numel() // given[0].shape[1]
+        count = output.numel() // output.shape[1]
         if count:
             total.add(count, norm.running_mean.double(), norm.running_var.double())
 
@@ -121,4 +121,5 @@ def settle(norm: _BatchNorm, total: Merged) -> None:
         assert isinstance(total.squares, Tensor)
         for name, value in (("running_mean", total.mean), ("running_var", total.squares / (total.count - 1))):
             getattr(norm, name).copy_(value)
-        getattr(norm, "num_batches_tracked").fill_(total.batches)
+        assert norm.num_batches_tracked is not None
+        norm.num_batches_tracked.fill_(total.batches)

@@ -81,8 +81,8 @@ def replace_normalization(network: nn.Module, normalization: Normalization) -> l
     notes = [f"not at {', '.join(places)} ({reason})" for reason, places in left.items()]
     if notes and not changed:
         raise ModelError(
-            f"{normalization} changes nothing in {type(network).__name__}: {'; '.join(notes)}. Leave the field at None, "
-            "or take a normalization that fits."
+            f"{normalization} changes nothing in {type(network).__name__}: {'; '.join(notes)}. Leave the field at "
+            "None, or take a normalization that fits."
         )
     return changed + (["; ".join(notes)] if notes else [])
 

@@ -53,4 +53,4 @@ class RMSNorm(OutputNormalization):
         """torch's, over the last dimensions."""
         from torch import nn
 
-        return nn.RMSNorm(shape, self.eps, self.affine)  # type: ignore[arg-type]
+        return nn.RMSNorm(shape, self.eps, self.affine)

@@ -56,7 +56,7 @@ class SpectralNorm(WeightNormalization):
 
         if reason := obstacle(layer):
             return reason
-        return "" if bool(layer.weight.any()) else "its weights are all 0"  # type: ignore[operator, union-attr]
+        return "" if bool(layer.weight.any()) else "its weights are all 0"  # type: ignore[operator]
 
     def apply(self, layer: "nn.Module") -> "nn.Module":
         if reason := self.obstacle(layer):

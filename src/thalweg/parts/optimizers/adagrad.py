@@ -77,6 +77,10 @@ class Adagrad(Optimizer):
     def slots(self) -> tuple[str, ...]:
         return ("sum", "step")
 
+    @property
+    def usual_rates(self) -> tuple[float, float]:
+        return 1e-3, 1.0  # its steps shrink from the first on
+
     def start(self, parameter: "Tensor") -> Slots:
         """The slots of one parameter before its first step: s_0."""
         import torch

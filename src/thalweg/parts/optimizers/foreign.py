@@ -36,9 +36,6 @@ class Foreign(Optimizer):
             UsageError: when `lr` is `"auto"`, or the optimizer cannot be had.
         """
 
-    def begin(self, built: "torch.optim.Optimizer") -> None:
-        """What has to be said to the optimizer before its first step in a training."""
-
     def update(
         self,
         gradient: "Tensor",

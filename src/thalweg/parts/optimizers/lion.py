@@ -83,6 +83,10 @@ class Lion(Optimizer):
     ) -> "tuple[Tensor, Slots]":
         return lion(gradient, slots, step, parameter, **self._values(hyper))
 
+    @property
+    def usual_rates(self) -> tuple[float, float]:
+        return 1e-5, 1e-2  # a third to a tenth of Adam's
+
     def momentum_field(self, momentum: Any) -> dict[str, Any]:
         return {"betas": (momentum, self.betas[1])}
 

@@ -110,6 +110,11 @@ class Optimizer(ABC):
         """Which rule moves which of the network's trainable parameters; most optimizers move all by themselves."""
         return [(self, list(parameters))]
 
+    @property
+    def usual_rates(self) -> tuple[float, float]:
+        """Where a race of rates looks first; beyond it only where the best rate is at an edge."""
+        return 1e-4, 1e-1  # of those that divide by the gradient's size
+
     def momentum_field(self, momentum: Any) -> dict[str, Any]:
         """The field that holds the momentum, with this value: what a schedule that cycles it sets.
 

@@ -1,6 +1,7 @@
 """What of a network is a hidden matrix, which Muon moves, and what is not: found in its graph and its layers."""
 
 import copy
+import operator
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,11 @@ if TYPE_CHECKING:
     from thalweg.parts.optimizers.muon import Muon
 
 Places = dict[int, str]  # id of a parameter -> why AdamW moves it; "" where Muon does
-HEAD, EMBEDDING, VECTOR, GROUPED, NAMED = "output layer", "embedding", "vectors", "grouped convolution", "named"
+HEAD, EMBEDDING, VECTOR, GROUPED = "output layer", "embedding", "vectors", "grouped convolution"
+ADDED, NAMED = "added, not multiplied by", "named"
+NORMS = (nn.LayerNorm, nn.RMSNorm)  # their scales may have several dimensions
+# What takes a tensor entry by entry: a matrix among its arguments, such as learned positions, multiplies nothing.
+ENTRYWISE = (operator.add, operator.sub, operator.mul, torch.add, torch.sub, torch.mul, torch.cat, "add", "sub", "mul")
 
 
 def places(network: nn.Module, named: Iterable[str] = ()) -> Places:
@@ -24,11 +29,15 @@ def places(network: nn.Module, named: Iterable[str] = ()) -> Places:
     Raises:
         UsageError: for a name that the network does not have.
     """
-    found = {id(p): "" if p.dim() >= 2 else VECTOR for p in network.parameters()}
-    found |= {id(p): HEAD for p in output_weights(network)}
+    heads, added = seen_in_graph(network)
+    found = {id(p): "" if is_matrix(p) else VECTOR for p in network.parameters()}
+    found |= {id(p): ADDED for p in added if is_matrix(p)}
+    found |= {id(p): HEAD for p in heads}
     for module in network.modules():
         if isinstance(module, nn.Embedding | nn.EmbeddingBag):
             found[id(module.weight)] = EMBEDDING
+        elif isinstance(module, NORMS):
+            found |= {id(p): VECTOR for p in module.parameters()}
         elif isinstance(module, nn.modules.conv._ConvNd) and module.groups > 1 and not found[id(module.weight)]:
             found[id(module.weight)] = GROUPED
     for name in named:
@@ -52,13 +61,24 @@ def under(network: nn.Module, name: str) -> list[nn.Parameter]:
 # ---------------------------------------------------------------------- the output layers
 
 
-def output_weights(network: nn.Module) -> list[nn.Parameter]:
-    """The matrices after which no other comes on the way to the output; by definition's order where no graph is had."""
+def seen_in_graph(network: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    """The matrices of the output layers, and those that are only added; by order of definition where there is no graph.
+
+    An output layer is one after which no other comes on the way to the output.
+    """
     try:
         graph = graph_of(network)
     except Exception:  # of a forward pass that depends on values, torch.fx fails in many ways
-        return last_matrix(network)
-    return last_in(graph, network)
+        return last_matrix(network), []
+    weights, added = weights_in(graph, network)
+    followed: set[fx.Node] = set()
+    heads: list[nn.Parameter] = []
+    for node in reversed(graph.nodes):
+        if any(weights.get(user) or user in followed for user in node.users):
+            followed.add(node)
+        else:
+            heads += weights.get(node, [])
+    return heads, added
 
 
 def graph_of(network: nn.Module) -> fx.Graph:
@@ -68,28 +88,26 @@ def graph_of(network: nn.Module) -> fx.Graph:
         return fx.Tracer().trace(copy.deepcopy(network, shared))
 
 
-def last_in(graph: fx.Graph, network: nn.Module) -> list[nn.Parameter]:
-    """The matrices of the nodes that have some, and no such node after them."""
+def weights_in(graph: fx.Graph, network: nn.Module) -> tuple[dict[fx.Node, list[nn.Parameter]], list[nn.Parameter]]:
+    """The matrices that each node multiplies by, and those that are only added."""
     fixed: dict[fx.Node, list[nn.Parameter]] = {}  # nodes that depend on parameters alone, and their matrices
     weights: dict[fx.Node, list[nn.Parameter]] = {}
+    added: list[nn.Parameter] = []
     for node in graph.nodes:
         if node.op == "call_module":
             weights[node] = last_matrix(network.get_submodule(str(node.target)))
         elif node.op == "get_attr":
             fixed[node] = matrices(attribute(network, str(node.target)))
-        elif node.op != "placeholder" and node.op != "output":
+        elif node.op not in ("placeholder", "output"):
             given = [p for source in node.all_input_nodes for p in fixed.get(source, [])]
-            is_fixed = all(source in fixed for source in node.all_input_nodes)
-            (fixed if is_fixed else weights)[node] = given
-    followed: set[fx.Node] = set()
-    found: list[nn.Parameter] = []
-    for node in reversed(graph.nodes):
-        is_followed = any(weights.get(user) or user in followed for user in node.users)
-        if is_followed:
-            followed.add(node)
-        elif node in weights:
-            found += weights[node]
-    return found
+            if all(source in fixed for source in node.all_input_nodes):
+                fixed[node] = given
+            elif node.target in ENTRYWISE:
+                added += given
+            else:
+                weights[node] = given
+    multiplied = {id(p) for own in weights.values() for p in own}
+    return weights, [p for p in added if id(p) not in multiplied]
 
 
 def attribute(network: nn.Module, path: str) -> Any:
@@ -101,8 +119,15 @@ def matrices(value: Any) -> list[nn.Parameter]:
     return [value] if isinstance(value, nn.Parameter) and value.dim() >= 2 else []
 
 
+def is_matrix(parameter: torch.Tensor) -> bool:
+    """Whether it has two rows and two columns at least, a convolution's weight as `[out, in · height · width]`."""
+    return parameter.dim() >= 2 and min(len(parameter), parameter[0].numel()) > 1
+
+
 def last_matrix(network: nn.Module) -> list[nn.Parameter]:
     """The last matrix in the order of definition, in a list: of a layer that holds several, such as an attention."""
+    if isinstance(network, NORMS):
+        return []
     return [p for p in network.parameters() if p.dim() >= 2][-1:]
 
 
@@ -126,7 +151,7 @@ def described(network: nn.Module, found: Places) -> str:
 def listed(own: list[tuple[str, nn.Parameter]], found: Places) -> str:
     """The names, grouped by the reason: `head.weight (output layer), 0.bias, 2.bias (vectors)`."""
     reasons = list(dict.fromkeys(found[id(p)] for _, p in own))
-    order = [r for r in (HEAD, EMBEDDING, GROUPED, NAMED, VECTOR, "") if r in reasons]
+    order = [r for r in (HEAD, EMBEDDING, GROUPED, ADDED, NAMED, VECTOR, "") if r in reasons]
     texts = []
     for reason in order:
         names = ", ".join(name for name, p in own if found[id(p)] == reason)
@@ -161,4 +186,4 @@ def is_hidden(member: Any, found: Places, named: Iterable[str]) -> bool:
     name, parameter = member if isinstance(member, tuple) else ("", member)
     if found:
         return not found[id(parameter)]
-    return parameter.dim() >= 2 and not any(name == each or name.startswith(f"{each}.") for each in named)
+    return is_matrix(parameter) and not any(name == each or name.startswith(f"{each}.") for each in named)

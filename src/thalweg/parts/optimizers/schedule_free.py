@@ -69,6 +69,10 @@ class ScheduleFree(Foreign):
         for name in ("eps", "r", "weight_lr_power"):
             self._check(name, in_range(getattr(self, name), 0), "a number of at least 0")
 
+    @property
+    def usual_rates(self) -> tuple[float, float]:
+        return (1e-2, 10.0) if self.base == "sgd" else (1e-4, 1e-1)
+
     def build(self, params: Iterable[Any]) -> "torch.optim.Optimizer":
         try:
             import schedulefree
@@ -91,6 +95,3 @@ class ScheduleFree(Foreign):
             betas = (self.beta, self.beta2)
             built = schedulefree.AdamWScheduleFree(params, betas=betas, eps=self.eps, **common)
         return built
-
-    def begin(self, built: "torch.optim.Optimizer") -> None:
-        built.train()  # type: ignore[attr-defined]

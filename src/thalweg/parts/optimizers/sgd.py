@@ -110,6 +110,10 @@ class SGD(Optimizer):
     ) -> "tuple[Tensor, Slots]":
         return sgd(gradient, slots, step, parameter, **self._values(hyper))
 
+    @property
+    def usual_rates(self) -> tuple[float, float]:
+        return 1e-2 * (1 - self.momentum), 10 * (1 - self.momentum)  # a steady gradient is followed at η / (1 − μ)
+
     def momentum_field(self, momentum: Any) -> dict[str, Any]:
         return {"momentum": momentum} if self.momentum else super().momentum_field(momentum)
 

@@ -25,9 +25,10 @@ class Torch(Foreign):
         Plan(optimizer=torch.optim.ASGD)
         Plan(optimizer=functools.partial(torch.optim.Adafactor, lr=0.01, d=2.0))
 
-    Schedule and race set the rate of its groups at each step. Biases, norms and embeddings are in a group without decay,
-    where the class has a `weight_decay`. Its state is saved bit by bit: tensors and numbers of its parameters, and the
-    numbers of its groups; what it keeps as attributes of its own is not, as in its `state_dict`.
+    Schedule and race set the rate of its groups at each step. Biases, norms and embeddings are in a group without
+    decay, where the class has a `weight_decay`. Its state is saved bit by bit: tensors and numbers of its parameters,
+    and the numbers of its groups; what it keeps as attributes of its own is not, as in its `state_dict`. One that has
+    `train()` and `eval()`, as schedule-free ones do, is validated and kept with the weights of its `eval()`.
 
     Args:
         kind: path of the class: `"torch.optim.Adafactor"`, `"my_package.MyOptimizer"`.
@@ -48,7 +49,7 @@ class Torch(Foreign):
     Source: `torch.optim`. Nothing differs from PyTorch but who calls it.
     """
 
-    kind: str
+    kind: str = ""
     options: Options = ()
 
     def __post_init__(self) -> None:
@@ -74,14 +75,18 @@ class Torch(Foreign):
         Raises:
             UsageError: for another class, positional arguments, or a class that cannot be imported by its path.
         """
-        kind, values = (given.func, dict(given.keywords)) if isinstance(given, partial) else (given, {})
-        require_optimizer(kind, str(kind))
+        named, values = (given.func, dict(given.keywords)) if isinstance(given, partial) else (given, {})
+        kind = required_optimizer(named, str(named))
         if isinstance(given, partial) and given.args:
             raise UsageError(f"The partial of {kind.__name__} has positional arguments; give them by name.")
         refuse_closure(kind)
         require_arguments(kind, values)
         decay = values.pop("weight_decay", default_of(kind, "weight_decay"))
         return cls(kind=path_of(kind), lr=values.pop("lr", "auto"), weight_decay=decay, options=tuple(values.items()))
+
+    @property
+    def usual_rates(self) -> tuple[float, float]:
+        return 1e-4, 1.0  # of what kind it is, is not known
 
     def build(self, params: Iterable[Any]) -> "torch.optim.Optimizer":
         kind = self.import_kind()
@@ -103,9 +108,7 @@ class Torch(Foreign):
                 f"There is no optimizer {self.kind!r} ({error}). Give the path that it is imported by, such as "
                 "'torch.optim.Adafactor'; install its package, where it is not of torch."
             ) from error
-        require_optimizer(kind, self.kind)
-        assert isinstance(kind, type)
-        return kind
+        return required_optimizer(kind, self.kind)
 
 
 def plain(value: Any) -> Any:
@@ -127,12 +130,13 @@ def is_optimizer(kind: Any) -> bool:
     return any(base.__module__ == "torch.optim.optimizer" and base.__name__ == "Optimizer" for base in bases)
 
 
-def require_optimizer(kind: Any, name: str) -> None:
-    if not is_optimizer(kind):
-        raise UsageError(
-            f"{name} is no subclass of torch.optim.Optimizer. Give such a class, a functools.partial of it, or a part "
-            "such as tw.optimizers.AdamW(lr=0.001)."
-        )
+def required_optimizer(kind: Any, name: str) -> type:
+    if isinstance(kind, type) and is_optimizer(kind):
+        return kind
+    raise UsageError(
+        f"{name} is no subclass of torch.optim.Optimizer. Give such a class, a functools.partial of it, or a part such "
+        "as tw.optimizers.AdamW(lr=0.001)."
+    )
 
 
 def takes(kind: type, name: str) -> bool:

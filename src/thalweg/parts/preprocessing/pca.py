@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from thalweg.errors import DataError
 from thalweg.parts.optimizers.optimizer import in_range
-from thalweg.parts.preprocessing.whitening import Whitening
+from thalweg.parts.preprocessing.whitening import Whitening, exactly_white
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -59,11 +59,13 @@ class PCA(Whitening):
     def finish(self, state: "Covariance", sample: "Tensor") -> "Fitted":
         from thalweg.parts.preprocessing.modules.projection import Projection
 
-        variances, vectors = self.eigen(state)
+        variances, vectors = self.directions(state.matrix)
         count = self._count(variances)
-        deviations, vectors = variances[:count].sqrt(), vectors[:, :count]
-        matrix, back = (vectors / deviations, (vectors * deviations).T) if self.whiten else (vectors, vectors.T)
-        return Projection(state.mean, matrix, back, shape=tuple(sample.shape[1:]), flat=True)
+        matrix = back = vectors[:, :count]
+        if self.whiten:
+            deviations = variances[:count].sqrt()
+            matrix, back = exactly_white(matrix / deviations, state.matrix), back * deviations
+        return Projection(state.mean, matrix, back.T, shape=tuple(sample.shape[1:]), flat=True)
 
     def _count(self, variances: "Tensor") -> int:
         if self.components is None:

@@ -29,7 +29,8 @@ class Power(PerColumn):
         per: `"column"`, each column or channel by itself; `"tensor"`, all together; `"auto"` as for `Standardize`.
 
     Up to about 2 million values, and always up to 2,048 rows, λ is exact to 1e-6; of more it is found from a sorted
-    sketch of them (see `Quantiles`). It is sought from −4 to 6.
+    sketch of them (see `Quantiles`). It is sought from −1,023 to 1,025, which columns of numbers
+    far below 1 need.
 
     Raises:
         UsageError: for a value out of range.

@@ -58,6 +58,10 @@ class Standardize(PerColumn):
     def __post_init__(self) -> None:
         self._check("per", self.per in ("auto", "column", "tensor", "row"), "'auto', 'column', 'tensor' or 'row'")
 
+    @property
+    def for_targets(self) -> bool:  # type: ignore[override]
+        return self.per != "row"
+
     def start(self, num_columns: int) -> "Moments":
         from thalweg.parts.preprocessing.moments import Moments
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from thalweg.parts.optimizers.optimizer import in_range
-from thalweg.parts.preprocessing.whitening import Whitening
+from thalweg.parts.preprocessing.whitening import Whitening, exactly_white
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -51,8 +51,10 @@ class ZCA(Whitening):
     def finish(self, state: "Covariance", sample: "Tensor") -> "Fitted":
         from thalweg.parts.preprocessing.modules.projection import Projection
 
-        variances, vectors = self.eigen(state)
-        mean = state.matrix.diagonal().mean()
-        deviations = variances.clamp(min=float(self.floor * mean)).sqrt()
-        matrix, back = (vectors / deviations) @ vectors.T, (vectors * deviations) @ vectors.T
+        variances, vectors = self.directions(state.matrix)
+        floor = float(self.floor * state.matrix.diagonal().mean())
+        deviations = variances.clamp(min=floor).sqrt()
+        matrix, back, above = vectors / deviations, vectors * deviations, variances >= floor
+        matrix[:, above] = exactly_white(matrix[:, above], state.matrix)
+        matrix, back = matrix @ vectors.T, back @ vectors.T
         return Projection(state.mean, matrix, back, shape=tuple(sample.shape[1:]), flat=False)

@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     from thalweg.parts.regularizers.channel_dropout import ChannelDropout as ChannelDropout
     from thalweg.parts.regularizers.drop_connect import DropConnect as DropConnect
     from thalweg.parts.regularizers.dropout import Dropout as Dropout
-    from thalweg.parts.regularizers.monte_carlo import Uncertainty as Uncertainty
-    from thalweg.parts.regularizers.monte_carlo import monte_carlo as monte_carlo
+    from thalweg.parts.regularizers.mc_dropout import monte_carlo as monte_carlo
     from thalweg.parts.regularizers.stochastic_depth import StochasticDepth as StochasticDepth
     from thalweg.parts.regularizers.stochastic_depth import rates_by_depth as rates_by_depth
 
@@ -40,8 +39,7 @@ BY_HAND = {  # what users compose into their own networks, or call, and its modu
     "DropConnect": "drop_connect",
     "StochasticDepth": "stochastic_depth",
     "rates_by_depth": "stochastic_depth",
-    "monte_carlo": "monte_carlo",
-    "Uncertainty": "monte_carlo",
+    "monte_carlo": "mc_dropout",
 }
 
 

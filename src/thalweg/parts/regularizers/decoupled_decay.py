@@ -17,7 +17,8 @@ class DecoupledDecay(Regularizer):
         θ ← θ − ηλθ,  then the optimizer's update at rate η
 
     What AdamW does to Adam, for any optimizer: with SGD and momentum it is SGDW. The gradient, its clipping and the
-    optimizer's state do not see it. Under plain SGD it is the same as `L2`.
+    optimizer's state do not see it. Under plain SGD it is the same as `L2`; momentum μ multiplies the rate of the
+    gradient by 1 / (1 − μ) in the long run, but not that of the decay, whose λ is as much larger for the same effect.
 
     Args:
         strength: λ, at least 0; 0.01 as in AdamW. The share that a step takes away is ηλ and falls with the schedule.

@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -54,7 +55,7 @@ class Dropout(nn.Dropout):
         if self.scale_at == "training":
             return F.dropout(x, self.p, self.training, self.inplace)
         if self.training:
-            return x * x.new_empty(x.shape).bernoulli_(1 - self.p)
+            return x * torch.bernoulli(x, 1 - self.p)
         return x * (1 - self.p)
 
     def extra_repr(self) -> str:

@@ -21,7 +21,9 @@ class L1(Regularizer):
     The subgradient is what autograd makes of the norm in the loss. Its steps jump over 0, so that weights become small
     and none becomes 0. The proximal form sets those to exactly 0 that the penalty holds there; under plain SGD it is
     iterative soft thresholding, which converges to the same minimum. Under momentum or Adam it is decoupled, as AdamW's
-    decay is: λ then acts on the weights without the optimizer's scaling.
+    decay is: λ then acts past the optimizer's scaling, and momentum μ, which multiplies the rate of the gradient by
+    1 / (1 − μ) in the long run, leaves it (1 − μ) of its weight. A weight stays 0 while its gradient is below λ;
+    that of small batches is noisy, and λ must be above the noise too.
 
     Args:
         strength: λ, at least 0. 1e-5 is a careful start: the force does not fall with the weight.

@@ -4,10 +4,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import cos, pi
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from thalweg.errors import UsageError
 from thalweg.parts.optimizers.optimizer import in_range
+
+if TYPE_CHECKING:
+    from torch.optim import Optimizer
+
+    from thalweg.parts.schedules.torch_scheduler import TorchScheduler
 
 Length = int | float  # an int counts steps, a float is a share of the training
 
@@ -59,6 +64,26 @@ class Schedule(ABC):
     def informed(self, history: Sequence[Measured], num_steps: int) -> "Schedule":
         """The schedule that follows from what the epochs so far have shown: itself, except for `Plateau`."""
         return self
+
+    def build(self, optimizer: "Optimizer", *, num_steps: int) -> "TorchScheduler":
+        """A scheduler of torch for a loop of one's own, whose `step` follows each update.
+
+        Args:
+            optimizer: torch's; the rate of each of its groups is the peak.
+            num_steps: updates in the whole training, at least 1.
+
+        Raises:
+            UsageError: where the schedule does not fit so many steps, or the optimizer has no momentum to cycle.
+        """
+        from thalweg.parts.schedules.torch_scheduler import TorchScheduler
+
+        self.check(num_steps)
+        if self.momentum(0, num_steps) is not None and not {"momentum", "betas"} & set(optimizer.defaults):
+            raise UsageError(
+                f"{type(optimizer).__name__} has no momentum that {type(self).__name__} could cycle; leave `momenta` "
+                "out, or take an optimizer with a momentum or betas."
+            )
+        return TorchScheduler(optimizer, self, num_steps=num_steps)
 
     def _check(self, name: str, good: bool, allowed: str) -> None:
         if not good:

@@ -20,9 +20,7 @@ def auc_of_bins(positive: Tensor, negative: Tensor, *, tied: bool) -> tuple[floa
     return value, 0.0 if tied else inside / 2 / total
 
 
-def average_precision_of_bins(
-    positive: Tensor, negative: Tensor, *, tied: bool, weighted: bool
-) -> tuple[float, float]:
+def average_precision_of_bins(positive: Tensor, negative: Tensor, *, tied: bool, weighted: bool) -> tuple[float, float]:
     """The average precision of `[B]` float64 weights by bin, from the highest, and how far it may be off.
 
     Of T true and F false rows above a bin with p and n, whatever the order inside:
@@ -34,9 +32,9 @@ def average_precision_of_bins(
     >>> average_precision_of_bins(torch.tensor([2.0, 1.0]), torch.tensor([0.0, 2.0]), tied=True, weighted=False)
     (0.866..., 0.0)
     """
-    filled = positive > 0
-    true, false = (positive.cumsum(0) - positive)[filled], (negative.cumsum(0) - negative)[filled]
+    filled = positive.nonzero()[:, 0]
     p, n = positive[filled], negative[filled]
+    true, false = positive.cumsum(0)[filled] - p, negative.cumsum(0)[filled] - n
     last = true + p
     if tied:
         return float((p * last / (last + false + n)).sum() / p.sum()), 0.0

@@ -1,4 +1,4 @@
-"""The confusion matrix over batches: accuracy, precision, recall, F, specificity, MCC and kappa from one count (L41)."""
+"""The confusion matrix over batches, and the measures that follow from its counts (L41)."""
 
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Literal, Self
@@ -43,8 +43,8 @@ class Confusion(Streaming):
     >>> confusion.matrix().tolist(), confusion.compute()["accuracy"].value
     ([[2, 0, 0], [0, 1, 1], [0, 0, 0]], 0.75)
 
-    Source: lecture row L41. torchmetrics has an object per measure, waits for the device in each `update` to look at the
-    values, and decides batch by batch whether outputs are logits.
+    Source: lecture row L41. torchmetrics has an object per measure, waits for the device in each `update` to look at
+    the values, and decides batch by batch whether outputs are logits.
     """
 
     num_classes: int
@@ -118,7 +118,11 @@ class Confusion(Streaming):
 
     @property
     def _cut(self) -> float:
-        return neutral("logits" if self.scores == "logits" else "probabilities") if self.threshold is None else self.threshold
+        return (
+            neutral("logits" if self.scores == "logits" else "probabilities")
+            if self.threshold is None
+            else self.threshold
+        )
 
     def _broken(self, score: Tensor) -> Tensor:
         return score.isnan() if self.scores == "logits" else ~((score >= 0) & (score <= 1))
@@ -136,5 +140,5 @@ def same_classes(output: Tensor, target: Tensor) -> None:
     if output.is_floating_point() or output.shape != target.shape:
         raise DataError(
             f"Predicted classes are integers in the shape of the target; received {output.dtype} {list(output.shape)} "
-            f"and {list(target.shape)}. Scores need scores=\"logits\" or \"probabilities\"."
+            f'and {list(target.shape)}. Scores need scores="logits" or "probabilities".'
         )

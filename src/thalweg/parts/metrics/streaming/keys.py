@@ -9,33 +9,46 @@ HALF = 0x3F000000  # the bits of 0.5
 
 
 def bins_of(values: Tensor, scores: Scores, bits: int) -> tuple[Tensor, Tensor]:
-    """Bin numbers from 0 to 2^bits - 1, int32, in the order of the values, and whether each value is its bin's edge.
+    """Bin numbers 0 to 2^bits - 1, int32, in the order of the values, and how many values are not their bin's edge.
 
     A float32's bits, read as an integer, are in the order of the floats once those of negative numbers are reversed.
     The top bits of it are sign, exponent and the leading digits of the mantissa: 16 of 32 bits divide each octave into
     128 bins. Probabilities above 1/2 are mirrored, p -> 1 - p, which rounds nothing (Sterbenz), so that they keep this
     resolution near 1; their keys have 31 bits.
 
-    Rounding float64 to float32 keeps the order, but for equal neighbors. NaN and what is no probability have bins
-    without meaning; those of NaN stay in range.
+    Rounding float64 to float32 keeps the order, but for neighbors that become equal. NaN, and what is no probability,
+    has bins of its own beyond those of the least and the largest value (`valid_bins`).
     """
     if scores == "logits":
-        single = values.float() + 0.0  # a copy, in which -0.0 is 0.0
-        key = single.view(torch.int32)
-        key ^= (key >> 31) & 0x7FFFFFFF
-        offset, shift = 2 ** (bits - 1), 32 - bits
-        exact = single == values if values.dtype == torch.float64 else None
+        given = values
+        key = (given.float() + 0.0).view(torch.int32)  # a copy, in which -0.0 is 0.0 and every NaN a quiet one
+        key ^= (key >> 31).bitwise_and_(0x7FFFFFFF)
+        shift, offset = 32 - bits, 2 ** (bits - 1)
     else:
         upper = values > 0.5
-        mirrored = torch.where(upper, 1 - values, values)
-        single = mirrored.float() + 0.0
-        key = single.view(torch.int32)
-        key = torch.where(upper, 2 * HALF - key, key)
-        offset, shift = 0, 31 - bits
-        exact = single == mirrored if values.dtype == torch.float64 else None
-    edge = (key & (2**shift - 1)) == 0
-    bins = (key >> shift).add_(offset)
-    return bins, edge if exact is None else edge & exact
+        given = torch.where(upper, 1 - values, values)
+        key = (given.float() + 0.0).view(torch.int32)
+        key.clamp_min_(-(2**24))  # p below 0 or above 1; either comes to 0x7F000000, above the key of 1
+        key = torch.where(upper, 2 * HALF - key, key).bitwise_and_(0x7FFFFFFF)
+        shift, offset = 31 - bits, 0
+    if values.dtype == torch.float64:
+        rounded = ((given.float() != given) | ((key & (2**shift - 1)) != 0)).count_nonzero()
+    else:
+        rounded = (key & (2**shift - 1)).count_nonzero()
+    key >>= shift
+    key += offset
+    return key, rounded
+
+
+def valid_bins(scores: Scores, bits: int) -> slice:
+    """The bins of values; those outside hold NaN and what is no probability.
+
+    >>> valid_bins("logits", 10), valid_bins("probabilities", 10)
+    (slice(1, 1023, None), slice(0, 1009, None))
+    """
+    ends = (-torch.inf, torch.inf) if scores == "logits" else (0.0, 1.0)
+    first, last = bins_of(torch.tensor(ends), scores, bits)[0].tolist()
+    return slice(first, last + 1)
 
 
 def edges(scores: Scores, bits: int) -> Tensor:
@@ -47,8 +60,10 @@ def edges(scores: Scores, bits: int) -> Tensor:
     number = torch.arange(2**bits, dtype=torch.int64)
     if scores == "logits":
         key = (number - 2 ** (bits - 1)) << (32 - bits)
-        return (key ^ ((key >> 31) & 0x7FFFFFFF)).int().view(torch.float32).double()
+        single: Tensor = (key ^ ((key >> 31) & 0x7FFFFFFF)).int()
+        return single.view(torch.float32).double()
     key = number << (31 - bits)
     low = torch.where(key <= HALF, key, 2 * HALF - key)
     value = low.clamp_min(0).int().view(torch.float32).double()
-    return torch.where(key <= HALF, value, 1 - value).where(low >= 0, torch.nan)
+    edge = torch.where(key <= HALF, value, 1 - value)
+    return edge.where(low >= 0, torch.nan)

@@ -41,7 +41,7 @@ class LogLoss(Streaming):
     >>> round(loss.compute()["perplexity"].value, 6)
     65.0
 
-    Source: Good 1952; Brier 1950; lecture row L41. torchmetrics' perplexity is summed in float32, and takes logits only.
+    Source: Good 1952; Brier 1950; lecture row L41. torchmetrics' perplexity is summed in float32.
     """
 
     _: KW_ONLY
@@ -95,7 +95,9 @@ class LogLoss(Streaming):
 
     def _sums(self, output: Tensor, target: Tensor, weight: Tensor | None) -> Tensor:
         values = output.to(self.sums.device, torch.float64)
-        counted = torch.ones_like(target, dtype=torch.bool) if self.ignore_index is None else target != self.ignore_index
+        counted = (
+            torch.ones_like(target, dtype=torch.bool) if self.ignore_index is None else target != self.ignore_index
+        )
         label = target.long()
         wrong = (label < 0) | (label >= (2 if values.ndim == 1 else values.shape[1])) | (label != target)
         loss, square, broken = self._losses(values, label.masked_fill(wrong, 0))

@@ -1,33 +1,30 @@
-"""Areas under the ROC and the precision-recall curve over batches, in constant memory or exactly (L43)."""
+"""Areas under the ROC and precision-recall curves over batches, in constant memory, with a guaranteed bound (L43)."""
 
 import math
-from collections.abc import Callable, Iterator
 from dataclasses import KW_ONLY, dataclass, field
-from typing import ClassVar, Literal, Self
+from typing import Self
 
 import torch
 from torch import Tensor
 
-from thalweg.errors import DataError, UsageError
-from thalweg.parts.metrics import multilabel, several_classes
-from thalweg.parts.metrics.forms import Scores, binary_scores, check_word
-from thalweg.parts.metrics.ranking import (
-    Counts,
-    average_precision,
-    precision_recall_points,
-    roc_auc,
-    roc_points,
-    single_class,
-)
+from thalweg.errors import UsageError
+from thalweg.parts.metrics.forms import Scores
+from thalweg.parts.metrics.ranking import Counts, precision_recall_points, roc_points
 from thalweg.parts.metrics.streaming.areas import auc_of_bins, average_precision_of_bins
-from thalweg.parts.metrics.streaming.keys import bins_of, edges
-from thalweg.parts.metrics.streaming.streaming import Streaming, add_at, flat_weight, refuse_counted, refuse_weights
+from thalweg.parts.metrics.streaming.keys import bins_of, edges, valid_bins
+from thalweg.parts.metrics.streaming.rank_forms import (
+    ONE_CLASS,
+    RankKind,
+    averages,
+    check_settings,
+    check_shapes,
+    rank_forms,
+)
+from thalweg.parts.metrics.streaming.streaming import Streaming, add_at, refuse_counted, refuse_weights, row_weights
 from thalweg.parts.metrics.values import Value
 
-RankKind = Literal["binary", "multiclass", "multilabel"]
-Named = tuple[str, list[Value]]
-ONE_CLASS = "all rows are of one class, so there is nothing to rank"
-BROKEN, WRONG, IGNORED_ROWS, ROUNDED = range(4)  # what stands behind the bins
+BLOCK = 2**17  # scores at once: their 512 KiB of keys stay in the cache
+WRONG, IGNORED_ROWS, ROUNDED = range(3)  # what stands behind the bins
 
 
 @dataclass(eq=False)
@@ -76,35 +73,47 @@ class Ranking(Streaming):
         check_settings(self.kind, self.num_classes, self.scores)
         if not 10 <= self.bits <= 24:
             raise UsageError(f"bits are from 10 to 24; received {self.bits}.")
+        if self._num_cells >= 2**30:
+            raise UsageError(
+                f"{self.num_classes} classes of {self.bits} bits take {self._num_cells / 2**27:.0f} GiB. Take less."
+            )
         self.reset()
 
     def reset(self) -> Self:
-        self.sums = torch.zeros(self._num_cells + 4, dtype=torch.int64)
+        self.sums = torch.zeros(self._num_cells + 3, dtype=torch.int64)
         return self
 
     def update(self, output: Tensor, target: Tensor, weight: Tensor | None = None) -> Self:
-        values, positive, wrong = self._forms(output.detach(), target.detach())
+        check_shapes(output, target, self.kind, self.num_classes)
         self._move(output)
-        bins, edge = bins_of(values, self.scores, self.bits)
-        if values.ndim > 1:
-            bins = bins + torch.arange(values.shape[1], device=values.device, dtype=torch.int32) * 2**self.bits
-        broken = values.isnan() if self.scores == "logits" else ~((values >= 0) & (values <= 1))
-        cells = bins.mul_(2).add_(positive).masked_fill_(broken, self._num_cells + BROKEN)
-        if wrong is not None:
-            cells.masked_fill_(wrong, self._num_cells + WRONG)
-        if self.ignore_index is not None:
-            ignored = target.detach().reshape(len(values), -1) == self.ignore_index
-            cells.masked_fill_(ignored.reshape(values.shape) if ignored.numel() == values.numel() else ignored,
-                               self._num_cells + IGNORED_ROWS)  # fmt: skip
-        weights = None
-        if weight is not None:
-            weights = flat_weight(weight, values)
-        self.sums = add_at(self.sums, cells.reshape(-1), weights)
-        self.sums[self._num_cells + ROUNDED] += (~edge).sum()
+        # On a CPU in blocks that stay in the cache, which takes half the time; on a device in one go.
+        size = max(1, BLOCK // self._num_columns) if output.is_cpu else max(1, len(output))
+        weights = None if weight is None else row_weights(weight, target)
+        for start in range(0, len(output), size):
+            rows = slice(start, start + size)
+            shares = None if weights is None else weights[rows]
+            self._add_rows(output.detach()[rows], target.detach()[rows], shares)
         return self
 
+    def _add_rows(self, output: Tensor, target: Tensor, weight: Tensor | None) -> None:
+        values, positive, wrong = rank_forms(output, target, self.kind, self.num_classes, self.scores)
+        cells, rounded = bins_of(values, self.scores, self.bits)
+        if values.ndim > 1:
+            cells += torch.arange(self.num_classes, device=values.device, dtype=torch.int32) << self.bits
+        cells <<= 1
+        cells += positive.int()  # added as int64 it takes three times as long
+        if self.ignore_index is not None:
+            ignored = (target == self.ignore_index).reshape(len(target), -1)
+            cells.view(len(target), -1).masked_fill_(ignored, self._num_cells + IGNORED_ROWS)
+            wrong = None if wrong is None else wrong.reshape(len(target), -1) & ~ignored
+        shares = None if weight is None else weight.repeat_interleave(self._num_columns)
+        self.sums = add_at(self.sums, cells.reshape(-1), shares)
+        self.sums[self._num_cells + ROUNDED] += rounded
+        if wrong is not None:
+            self.sums[self._num_cells + WRONG] += wrong.count_nonzero()
+
     def compute(self) -> dict[str, Value]:
-        return averages(self.kind, [self._column(k) for k in range(self._num_columns)])
+        return averages(self.kind, [self._areas(cells) for cells in self._table()])
 
     def roc_curve(self, column: int = 0) -> tuple[Tensor, Tensor, Tensor]:
         """False-positive rate, true-positive rate and threshold at the bins' edges, as `tw.metrics.roc_curve`.
@@ -119,3 +128,42 @@ class Ranking(Streaming):
     def precision_recall_curve(self, column: int = 0) -> tuple[Tensor, Tensor, Tensor]:
         """Recall, precision and threshold at the bins' edges, as `tw.metrics.precision_recall_curve`."""
         return precision_recall_points(self._counts(column))
+
+    @property
+    def _num_columns(self) -> int:
+        return 1 if self.kind == "binary" else self.num_classes
+
+    @property
+    def _num_cells(self) -> int:
+        return self._num_columns * (2 << self.bits)
+
+    def _table(self) -> Tensor:
+        """`[columns, bins, 2]` counts on the CPU: of each bin from the lowest, negative and positive rows."""
+        sums = self.sums.cpu()
+        refuse_weights(sums)
+        table, behind = sums[: self._num_cells].view(self._num_columns, -1, 2), sums[self._num_cells :]
+        valid = valid_bins(self.scores, self.bits)
+        nan = float(table[:, : valid.start].sum() + table[:, valid.stop :].sum())
+        refuse_counted(nan, float(behind[WRONG]), self.num_classes if self.kind == "multiclass" else 2)
+        return table
+
+    def _counts(self, column: int) -> Counts:
+        """`cumulative_counts` of the filled bins, their lowest score for the threshold."""
+        cells = self._table()[column]
+        filled = (cells[:, 0] + cells[:, 1]).nonzero()[:, 0].flip(0)
+        false, true = cells[filled].cumsum(0).unbind(1)
+        return edges(self.scores, self.bits)[filled], true, false
+
+    def _areas(self, cells: Tensor) -> tuple[Value, Value]:
+        """The area and the average precision of one column of the table."""
+        filled = (cells[:, 0] + cells[:, 1]).nonzero()[:, 0].flip(0)
+        negative, positive = cells.index_select(0, filled).double().unbind(1)
+        rows, found = float(negative.sum() + positive.sum()), float(positive.sum())
+        if not 0 < found < rows:
+            undefined = Value(math.nan, rows, ONE_CLASS if rows else "there are no rows")
+            return undefined, undefined
+        tied = not float(self.sums[self._num_cells + ROUNDED])
+        area, error = auc_of_bins(positive, negative, tied=tied)
+        weighted = cells.is_floating_point()
+        precision, wide = average_precision_of_bins(positive, negative, tied=tied, weighted=weighted)
+        return Value(area, rows, "", error), Value(precision, found, "", wide)

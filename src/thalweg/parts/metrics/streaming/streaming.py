@@ -96,6 +96,13 @@ class Streaming(ABC):
                 setattr(self, name, own.to(device))
 
 
+def row_weights(weight: Tensor, target: Tensor) -> Tensor:
+    """`[N]` float64 weights of rows, on the device of the target. Raises `DataError` for another number of them."""
+    if weight.numel() != len(target):
+        raise DataError(f"There is one weight for each of {len(target)} rows; received shape {list(weight.shape)}.")
+    return weight.detach().to(target.device, torch.float64).reshape(-1)
+
+
 def flat_weight(weight: Tensor | None, target: Tensor) -> Tensor | None:
     """Float64 weights of all positions of a target `[N, ...]`, flat, of `[N]` weights of rows or one for each position.
 
@@ -104,12 +111,10 @@ def flat_weight(weight: Tensor | None, target: Tensor) -> Tensor | None:
     """
     if weight is None:
         return None
-    values = weight.detach().to(target.device, torch.float64)
-    if values.numel() == target.shape[0]:
-        values = values.reshape(-1, *(1 for _ in target.shape[1:])).expand_as(target)
-    if values.numel() != target.numel():
-        raise DataError(f"There is one weight for each of {len(target)} rows; received shape {list(weight.shape)}.")
-    return values.reshape(-1)
+    if weight.shape == target.shape:
+        return row_weights(weight, target.reshape(-1))
+    rows = row_weights(weight, target)
+    return rows.reshape(-1, *(1 for _ in target.shape[1:])).expand_as(target).reshape(-1)
 
 
 def add_at(sums: Tensor, index: Tensor, weight: Tensor | None) -> Tensor:

@@ -29,7 +29,8 @@ class InstanceNormNd(_InstanceNorm):
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - torch's name
         self._check_input_dim(input)
-        return self._apply_instance_norm(input)
+        output: Tensor = self._apply_instance_norm(input)  # type: ignore[no-untyped-call]
+        return output
 
     def _check_input_dim(self, input: Tensor) -> None:  # noqa: A002 - torch's name
         if input.dim() < 3 or input.shape[1] != self.num_features:

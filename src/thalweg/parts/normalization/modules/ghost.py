@@ -45,23 +45,13 @@ class GhostBatchNormNd(BatchNormNd):
         share = self._newest_share() if self.training else 0.0
         tracked = self.running_mean is not None and self.training
         ghosts, done = [], 0
-        for rows in bounds:
-            done += rows
+        for rows in torch.split(input, bounds):  # whose backward is one pass; narrow's is one over all per ghost
+            done += len(rows)
             # Each ghost's share is such that after the last the batch's mean has entered with `share`: 1 - share is
             # left of the old estimate, share * rows / all of each ghost.
-            own = share * rows / (len(input) * (1 - share) + share * done) if share else 0.0
-            ghosts.append(
-                F.batch_norm(
-                    input.narrow(0, done - rows, rows),
-                    self.running_mean if tracked else None,
-                    self.running_var if tracked else None,
-                    self.weight,
-                    self.bias,
-                    training=True,
-                    momentum=own,
-                    eps=self.eps,
-                )
-            )
+            own = share * len(rows) / (len(input) * (1 - share) + share * done) if share else 0.0
+            mean, variance = (self.running_mean, self.running_var) if tracked else (None, None)
+            ghosts.append(F.batch_norm(rows, mean, variance, self.weight, self.bias, True, own, self.eps))
         return torch.cat(ghosts)
 
     def bounds(self, input: Tensor) -> list[int]:  # noqa: A002 - torch's name
@@ -82,4 +72,4 @@ class GhostBatchNormNd(BatchNormNd):
         return 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
 
     def extra_repr(self) -> str:
-        return f"{super().extra_repr()}, size={self.size}"
+        return f"{super().extra_repr()}, size={self.size}"  # type: ignore[no-untyped-call]

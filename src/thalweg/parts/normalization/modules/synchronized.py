@@ -31,7 +31,8 @@ class SyncBatchNormNd(BatchNormNd):
             raise ValueError(f"Expected more than 1 value per channel when training, got input size {input.shape}")
         if self.track_running_stats and count > 1:
             self._track(mean, variance * (count / (count - 1)))
-        output: Tensor = Synchronized.apply(input, self.weight, self.bias, mean, variance, count, self.eps)
+        given = (input, self.weight, self.bias, mean, variance, count, self.eps)
+        output: Tensor = Synchronized.apply(*given)  # type: ignore[no-untyped-call]
         return output
 
     @torch.no_grad()
@@ -59,7 +60,7 @@ def merged(x: Tensor) -> tuple[Tensor, Tensor, int]:
         own = torch.cat([own.new_tensor([count]), mean.double(), variance.double() * count])
     every = [torch.empty_like(own) for _ in range(distributed.get_world_size())]
     distributed.all_gather(every, own)
-    counts, means, squares = torch.stack(every).split([1, x.shape[1], x.shape[1]], dim=1)
+    counts, means, squares = torch.split(torch.stack(every), [1, x.shape[1], x.shape[1]], dim=1)
     total = counts.sum()
     mean = (counts * means).sum(0) / total
     squares = (squares + counts * (means - mean).square()).sum(0)
@@ -94,10 +95,12 @@ class Synchronized(torch.autograd.Function):
         wide, dtype = widened(x), mean.dtype
         scale = torch.ones_like(mean) if weight is None else weight.to(dtype)
         inverse = (variance + ctx.eps).rsqrt()
-        # Evaluation's backward: g γ/σ, Σ g x̂ and Σ g in one pass.
-        within, by_weight, by_bias = torch.ops.aten.native_batch_norm_backward(
-            gradient.to(dtype), wide, scale, mean, variance, mean, inverse, False, ctx.eps, [True, True, True]
-        )
+        within, by_weight, by_bias = wide, torch.zeros_like(mean), torch.zeros_like(mean)
+        if x.numel():  # a rank without rows takes part in the sums all the same; torch's kernel would divide by 0
+            # Evaluation's backward: g γ/σ, Σ g x̂ and Σ g in one pass.
+            within, by_weight, by_bias = torch.ops.aten.native_batch_norm_backward(
+                gradient.to(dtype), wide, scale, mean, variance, mean, inverse, False, ctx.eps, [True, True, True]
+            )
         sums = torch.stack([by_weight, by_bias]).double()
         distributed.all_reduce(sums)
         slope, offset = (sums * (scale * inverse / max(ctx.count, 1))).to(dtype)

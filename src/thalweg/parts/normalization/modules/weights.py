@@ -49,12 +49,16 @@ class StandardizedWeight(nn.Module):
 
 def units_first(weight: Tensor, groups: int) -> Tensor:
     """A transposed convolution's `[in, out / groups, ...]` as `[out, in / groups, ...]`."""
-    return weight.unflatten(0, (groups, -1)).transpose(1, 2).flatten(0, 1)
+    return in_groups(weight, groups).transpose(1, 2).flatten(0, 1)
 
 
 def inputs_first(units: Tensor, groups: int) -> Tensor:
     """The way back: `[out, in / groups, ...]` as `[in, out / groups, ...]`."""
-    return units.unflatten(0, (groups, -1)).transpose(1, 2).flatten(0, 1)
+    return in_groups(units, groups).transpose(1, 2).flatten(0, 1)
+
+
+def in_groups(value: Tensor, groups: int) -> Tensor:
+    return value.reshape(groups, value.shape[0] // groups, *value.shape[1:])
 
 
 def transposed_groups(layer: Any) -> int | None:

@@ -46,7 +46,7 @@ class Affine(Fitted):
     def prepare(self, x: Tensor) -> Tensor:
         y = x - self.mean.to(x.dtype)  # before any cast to fewer bits
         y = y.sub_(self.rest.to(x.dtype)).div_(self.scale.to(x.dtype))
-        return y if self.clip is None else y.clamp_(*self.clip)
+        return y if self.clip is None else y.clamp(*self.clip)
 
     def undo(self, y: Tensor) -> Tensor:
         x = y * self.scale.to(y.dtype)

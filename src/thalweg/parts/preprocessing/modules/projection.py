@@ -45,9 +45,9 @@ class Projection(Fitted):
         self.shape, self.flat = tuple(shape), flat
         for name, value, rest in (("mean", mean, mean_rest), ("matrix", matrix, matrix_rest)):
             whole, own_rest = halves(value)
-            self.register_buffer(name, whole)
-            self.register_buffer(f"{name}_rest", own_rest if rest is None else rest.float())
-        self.register_buffer("back", back.float())
+            self.register_buffer(name, whole.contiguous())
+            self.register_buffer(f"{name}_rest", own_rest.contiguous() if rest is None else rest.float())
+        self.register_buffer("back", back.float().contiguous())
 
     def prepare(self, x: Tensor) -> Tensor:
         y = flattened(x) - self.mean.to(x.dtype)

@@ -7,9 +7,10 @@ from thalweg.parts.preprocessing.modules.fitted import Fitted
 from thalweg.parts.preprocessing.modules.signed_log import columns_text
 
 NEAR = 1e-6  # an exponent so near 0 is 0: the difference is below float32's rounding
-BRACKET = (-4.0, 6.0)  # of the exponent, symmetric about 1, which changes nothing
+LARGEST = {torch.float32: 88.0, torch.float64: 709.0}  # logarithms of the largest numbers
+FARTHEST = 1024.0  # of an exponent from 1, which changes nothing; columns of numbers far below 1 need such
 GOLDEN = (5**0.5 - 1) / 2
-ROUNDS = 40  # golden sections: 10 · 0.618⁴⁰ = 4e-8, where the likelihood is flat in float64
+ROUNDS = 44  # golden sections: 4 · 0.618⁴⁴ = 3e-9, 2048 · 0.618⁴⁴ = 1e-6; the likelihood is flat in float64 below
 
 
 class YeoJohnson(Fitted):
@@ -37,7 +38,8 @@ class YeoJohnson(Fitted):
         exponent = torch.where(y >= 0, power, 2 - power)
         zero = exponent.abs() < NEAR
         inner = (exponent * y.abs()).clamp(min=torch.finfo(y.dtype).eps - 1)
-        size = torch.where(zero, y.abs(), inner.log1p() / torch.where(zero, 1.0, exponent)).expm1()
+        size = torch.where(zero, y.abs(), inner.log1p() / torch.where(zero, 1.0, exponent))
+        size = size.clamp(max=LARGEST[y.dtype]).expm1()
         return torch.where(power == 1, y, y.sign() * size)
 
     @property
@@ -58,7 +60,7 @@ def likeliest_power(values: Tensor, weights: Tensor) -> Tensor:
     """`[C]` float64: the λ that makes each column of `[n, C]` likeliest under a normal distribution.
 
     The log-likelihood, −n/2 · log var ψ(λ, x) + (λ − 1) Σ sign(x) log(1 + |x|), has one maximum: golden sections find
-    it for all columns at once. Of what is likelier at an end of −4 to 6, the end is taken.
+    it for all columns at once, from −1,023 to 1,025; of what is likelier beyond, the end is taken.
     """
     share = (weights / weights.sum())[:, None]
     slope = (share * values.sign() * values.abs().log1p()).sum(0)
@@ -71,8 +73,14 @@ def likeliest_power(values: Tensor, weights: Tensor) -> Tensor:
         measured = variance > (1e-12 * mean).square()  # else it is rounding: all values came out alike
         return torch.where(found.isfinite() & measured, found, -torch.inf)
 
-    low = values.new_full((values.shape[1],), BRACKET[0])
-    high = values.new_full((values.shape[1],), BRACKET[1])
+    width = values.new_full((values.shape[1],), 2.0)
+    while True:  # until the maximum is inside: an end is less likely than what lies half as far
+        inside = [likelihood(1 + sign * width) <= likelihood(1 + sign * width / 2) for sign in (-1, 1)]
+        beyond = ~(inside[0] & inside[1]) & (width < FARTHEST)
+        if not beyond.any():
+            break
+        width = torch.where(beyond, 2 * width, width)
+    low, high = 1 - width, 1 + width
     for _ in range(ROUNDS):
         left, right = high - GOLDEN * (high - low), low + GOLDEN * (high - low)
         rising = likelihood(left) < likelihood(right)
