@@ -3,7 +3,7 @@
     OMP_NUM_THREADS=1 python benchmarks/optimizers.py
 
 Agreement is the distance to torch's plainest form (foreach=False) in norm, relative to the parameters. Times are
-medians of interleaved steps in one process, one thread; ours includes collecting the gradients, as torch's does.
+medians of the process's own time of interleaved steps, one thread; ours includes collecting the gradients, as torch's does.
 """
 
 import dataclasses
@@ -11,13 +11,14 @@ import platform
 import time
 from collections.abc import Callable
 from statistics import median
+from typing import Any
 
 import torch
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 from torch import Tensor, nn
 
-from thalweg.parts.optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
+from thalweg.parts.optimizers import SGD, Adagrad, Adam, AdamW, Lion, Muon, NAdam, Optimizer, RAdam, RMSprop
 
 CASES = {
     "SGD": SGD(lr=0.1),
@@ -29,11 +30,31 @@ CASES = {
     "RMSprop centered": RMSprop(lr=1e-3, centered=True),
     "Adam": Adam(lr=1e-3),
     "AdamW": AdamW(lr=1e-3),
+    "AdamW amsgrad": AdamW(lr=1e-3, amsgrad=True),
+    "NAdam": NAdam(lr=1e-3),
+    "NAdam, decoupled decay": NAdam(lr=1e-3, weight_decay=0.01, decoupled_weight_decay=True),
+    "RAdam": RAdam(lr=1e-3),
+    "RAdam, decoupled decay": RAdam(lr=1e-3, weight_decay=0.01, decoupled_weight_decay=True),
+    "Lion, decay": Lion(lr=1e-4, weight_decay=0.1),
+    "Muon": Muon(lr=1e-3),
 }
+WITHOUT_FUSED = (RMSprop, NAdam, RAdam, Lion, Muon)  # in torch
 Shapes = list[tuple[int, ...]]
 MLP: Shapes = [(128, 64), (128,), (128, 128), (128,), (10, 128), (10,)]
-SHAPES: dict[str, Shapes] = {"MLP 64-128-128-10": MLP, "60 x 1k": [(1000,)] * 60, "200 x 10k": [(10_000,)] * 200}
+SHAPES: dict[str, Shapes] = {
+    "MLP 64-128-128-10": MLP,
+    "60 x 1k": [(1000,)] * 60,
+    "200 x 10k": [(10_000,)] * 200,
+    "4 x 5M": [(5_000_000,)] * 4,
+}
+MATRICES: dict[str, Shapes] = {  # of the same sizes, for Muon
+    "MLP 64-128-128-10": [(128, 64), (128, 128)],
+    "60 x 1k": [(25, 40)] * 60,
+    "200 x 10k": [(100, 100)] * 200,
+    "4 x 5M": [(2000, 2500)] * 4,
+}
 SECONDS = 0.8  # of measurement per optimizer and shape
+ROUNDS = 3  # at least, of the large ones
 
 
 def record(num_steps: int = 1000) -> tuple[list[Tensor], list[list[Tensor]]]:
@@ -54,7 +75,38 @@ def record(num_steps: int = 1000) -> tuple[list[Tensor], list[list[Tensor]]]:
     return start, gradients
 
 
+class PlainLion(torch.optim.Optimizer):
+    """Lion as its authors wrote it for torch, or with its multi-tensor operations; torch has none."""
+
+    def __init__(self, params: list[nn.Parameter], *, foreach: bool, **values: Any) -> None:
+        super().__init__(params, values)
+        self.foreach, self.means = foreach, [torch.zeros_like(p) for p in params]
+
+    @torch.no_grad()
+    def step(self) -> None:  # type: ignore[override]
+        group, params, means = self.param_groups[0], self.param_groups[0]["params"], self.means
+        rate, shrink, (beta1, beta2) = group["lr"], 1 - group["lr"] * group["weight_decay"], group["betas"]
+        gradients = [p.grad for p in params]
+        if self.foreach:
+            torch._foreach_mul_(params, shrink)
+            directions = torch._foreach_lerp(means, gradients, 1 - beta1)
+            torch._foreach_sign_(directions)
+            torch._foreach_add_(params, directions, alpha=-rate)
+            torch._foreach_lerp_(means, gradients, 1 - beta2)
+            return
+        for p, gradient, mean in zip(params, gradients, means, strict=True):
+            p.mul_(shrink)
+            update = mean * beta1 + gradient * (1 - beta1)
+            p.add_(update.sign_(), alpha=-rate)
+            mean.mul_(beta2).add_(gradient, alpha=1 - beta2)
+
+
 def torchs(optimizer: Optimizer, params: list[nn.Parameter], **form: bool) -> torch.optim.Optimizer:
+    if isinstance(optimizer, Lion):
+        return PlainLion(params, foreach=form.get("foreach", False), **dataclasses.asdict(optimizer))
+    if isinstance(optimizer, Muon):
+        own = {k: v for k, v in dataclasses.asdict(optimizer).items() if k not in ("betas", "also_adamw")}
+        return torch.optim.Muon(params, **own)
     built: torch.optim.Optimizer = getattr(torch.optim, type(optimizer).__name__)(
         params, **dataclasses.asdict(optimizer), **form
     )
@@ -102,9 +154,10 @@ def steppers(optimizer: Optimizer, shapes: Shapes) -> dict[str, Callable[[], obj
     forms: dict[str, Callable[[], object]] = {
         "apply_": apply,
         "for-loop": torchs(optimizer, fresh(), foreach=False).step,
-        "foreach": torchs(optimizer, fresh(), foreach=True).step,
     }
-    if not isinstance(optimizer, RMSprop):
+    if not isinstance(optimizer, Muon):
+        forms["foreach"] = torchs(optimizer, fresh(), foreach=True).step
+    if not isinstance(optimizer, WITHOUT_FUSED):
         forms["fused"] = torchs(optimizer, fresh(), fused=True).step
     return forms
 
@@ -115,11 +168,11 @@ def times(forms: dict[str, Callable[[], object]]) -> dict[str, float]:
     for step in forms.values():
         step()
     end = time.perf_counter() + SECONDS
-    while time.perf_counter() < end:
+    while time.perf_counter() < end or len(taken["apply_"]) < ROUNDS:
         for name, step in forms.items():
-            began = time.perf_counter()
+            began = time.process_time()
             step()
-            taken[name].append(time.perf_counter() - began)
+            taken[name].append(time.process_time() - began)
     return {name: median(values) for name, values in taken.items()}
 
 
@@ -130,13 +183,16 @@ def main() -> None:
     print("| agreement with torch.optim | rule f64 | apply_ f64 | rule f32 | apply_ f32 |\n|---|---|---|---|---|")
     with torch.enable_grad():
         start, gradients = record()
+    matrices = [i for i, p in enumerate(start) if p.dim() == 2]
     for name, optimizer in CASES.items():
-        found = [e for dtype in (torch.float64, torch.float32) for e in errors(optimizer, start, gradients, dtype)]
+        own = matrices if isinstance(optimizer, Muon) else range(len(start))
+        recorded = [start[i] for i in own], [[step[i] for i in own] for step in gradients]
+        found = [e for dtype in (torch.float64, torch.float32) for e in errors(optimizer, *recorded, dtype)]
         print(f"| {name} | " + " | ".join(f"{value:.1e}" for value in found) + " |")
     for shape, shapes in SHAPES.items():
         print(f"\n| step at {shape} | apply_, µs | torch for-loop | foreach | fused |\n|---|---|---|---|---|")
         for name, optimizer in CASES.items():
-            taken = times(steppers(optimizer, shapes))
+            taken = times(steppers(optimizer, MATRICES[shape] if isinstance(optimizer, Muon) else shapes))
             ratios = [
                 f"{taken[f] / taken['apply_']:.2f}×" if f in taken else "none" for f in ("for-loop", "foreach", "fused")
             ]

@@ -72,7 +72,7 @@ def small(folder, model=None) -> Experiment:
 
 def test_the_open_is_decided_once(tmp_path):
     heard = []
-    plan = Plan(monitoring=0, compile="never")
+    plan = Plan(monitoring=0, compile="never", probes=False)
     found = small(tmp_path).compare(batch_size=[16, 64], plan=plan, seeds=2, listeners=(heard.append,))
     runs = {name: [small(tmp_path).open(run) for run in names] for name, names in found.runs.items()}
     assert len({run.plan.epochs for arm in runs.values() for run in arm}) == 1

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from thalweg.parts.regularizers.mc_dropout import Uncertainty
     from thalweg.setup import Setup
 
-EPOCH_READINGS = ("rate", "epoch.seconds", "rows_per_second", "train.loss")
+EPOCH_READINGS = ("rate", "epoch.seconds", "rows_per_second", "train.loss", "regularizer.penalty")
 
 
 class Run:
@@ -88,7 +88,8 @@ class Run:
 
     @property
     def history(self) -> dict[str, list[float]]:
-        """One list per curve, an entry per epoch: "step", "train.loss", "validation.loss", metrics, "rate", seconds.
+        """One list per curve, an entry per epoch: "step", "train.loss", "validation.loss", metrics, "rate", seconds,
+        and "regularizer.penalty" where the plan has one.
 
         `pandas.DataFrame(run.history)` is a table of it.
         """

@@ -2,6 +2,7 @@
 
 import copy
 import re
+from functools import partial
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from torch.nn import functional as F
 from torch.nn.utils import parametrizations
 
 import thalweg as tw
+from thalweg.data.rows import Batch
 from thalweg.errors import ModelError, UsageError
 from thalweg.initialization import initialize
 from thalweg.parts.initializers import (
@@ -104,10 +106,8 @@ class Transformer(nn.Module):
         super().__init__()
         self.tokens = nn.Embedding(60, 32, padding_idx=0)
         self.positions, self.summary = nn.Parameter(torch.randn(1, 7, 32)), nn.Parameter(torch.randn(1, 1, 32))
-        self.blocks = nn.ModuleList(
-            nn.TransformerEncoderLayer(32, 4, 64, activation="gelu", batch_first=True, norm_first=True)
-            for _ in range(2)
-        )
+        block = partial(nn.TransformerEncoderLayer, 32, 4, 64, activation="gelu", batch_first=True, norm_first=True)
+        self.blocks = nn.ModuleList(block() for _ in range(2))
         self.norm, self.head = nn.LayerNorm(32), nn.Linear(32, 60, bias=False)
         if tied:
             self.head.weight = self.tokens.weight
@@ -356,3 +356,97 @@ def test_a_plan_draws_the_networks_weights(runs):
     again = experiment.train(plan, listeners=())
     assert torch.equal(again.network[0].weight, run.network[0].weight)
     assert not torch.equal(network[0].weight, run.network[0].weight)
+
+
+class RootMeanSquare(nn.Module):
+    """As LlamaRMSNorm: known by what it does."""
+
+    def __init__(self):
+        super().__init__()
+        self.factor = nn.Parameter(torch.full((16,), 0.3))
+
+    def forward(self, x):
+        return self.factor * x * torch.rsqrt(x.square().mean(-1, keepdim=True) + 1e-6)
+
+
+class Gated(nn.Module):
+    """A block of a language model: norm, gated layers, a factor per channel, dropout of whole branches."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm, self.gate, self.up = RootMeanSquare(), nn.Linear(16, 40, bias=False), nn.Linear(16, 40, bias=False)
+        self.down, self.after, self.gamma = nn.Linear(40, 16), RootMeanSquare(), nn.Parameter(torch.full((16,), 1e-4))
+
+    def forward(self, x):
+        y = self.norm(x)
+        y = self.after(self.down(F.silu(self.gate(y)) * self.up(y)))
+        keep = torch.rand(len(x), 1) < 0.9 if self.training else 1
+        return x + keep * self.gamma * y
+
+
+def test_normalizations_and_factors_of_ones_own():
+    network = nn.Sequential(Gated(), Gated(), nn.Linear(16, 3))
+    found = rows(initialize(network, torch.randn(32, 16), ZeroResidual(then=He())))
+    assert found["0.norm.factor"].done == "set to 1"
+    assert found["0.gate.weight"].follower.startswith("SiLU")
+    assert found["0.up.weight"].follower == "Linear"
+    assert found["0.down.weight"].follower.startswith("RootMeanSquare")
+    for block in network[:2]:
+        assert block.norm.factor.tolist() == [1.0] * 16
+        assert block.after.factor.tolist() == [0.0] * 16
+        assert block.gamma.tolist() == pytest.approx([1e-4] * 16)
+    assert found["1.gamma"].role == "unknown"
+
+
+def test_normalizations_of_this_library():
+    network = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(), nn.Linear(8 * 36, 2))
+    for part in (tw.normalization.LayerNorm(), tw.normalization.RMSNorm(), tw.normalization.GroupNorm(groups=2)):
+        network[1] = part.build(8)
+        with torch.no_grad():
+            network[1].weight.fill_(3.0)
+        found = rows(initialize(network, torch.randn(4, 3, 8, 8), He()))
+        assert found["1.weight"].done == "set to 1"
+        assert "its scale is lost" in found["0.weight"].done
+
+
+def test_several_inputs_and_the_users_own_step():
+    class Two(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.one, self.two, self.mix = nn.Linear(4, 8), nn.Embedding(9, 8), nn.Bilinear(8, 8, 3)
+
+        def forward(self, x, tokens):
+            return self.mix(torch.tanh(self.one(x)), self.two(tokens))
+
+    x, tokens = torch.randn(16, 4), torch.randint(9, (16,))
+    drawn = []
+    for inputs in (
+        (x, tokens),
+        {"x": x, "tokens": tokens},
+        Batch((x, tokens), lambda model, batch: model(*batch).square().mean()),
+    ):
+        network = Two()
+        found = rows(initialize(network, inputs, He()))
+        assert found["mix.weight"].fan_in == 64
+        assert found["one.weight"].follower == "Tanh"
+        drawn.append(network.mix.weight.detach())
+    assert torch.equal(drawn[0], drawn[1])
+    assert torch.equal(drawn[0], drawn[2])
+
+
+@pytest.mark.parametrize("change", ["double", "bfloat16", "channels_last"])
+def test_types_and_layouts(change):
+    network, x = Convolutional(), torch.randn(8, 3, 16, 16)
+    if change == "channels_last":
+        network, x = network.to(memory_format=torch.channels_last), x.to(memory_format=torch.channels_last)
+    else:
+        network, x = getattr(network, change)(), getattr(x, change)()
+    done = initialize(network, x, Orthogonal(), seed=1)
+    reference = Convolutional()
+    initialize(reference, torch.randn(8, 3, 16, 16), Orthogonal(), seed=1)
+    assert len(done.changed) == len(done.rows)
+    if change == "channels_last":
+        assert network.stem.weight.is_contiguous(memory_format=torch.channels_last)
+    if change != "double":
+        same = reference.pointwise.weight.to(network.pointwise.weight.dtype)
+        assert torch.equal(same, network.pointwise.weight)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from thalweg.measure.oriented import terms_of, unknown_layer
+from thalweg.measure.oriented import scale_of, terms_of, unknown_layer
 from thalweg.measure.weights import Weight, constants_of, weights_of
 
 LAYERS = {
@@ -154,10 +154,12 @@ class RootMeanSquare(nn.Module):
 
 def test_normalizations_of_ones_own_are_known_by_what_they_do():
     x = torch.randn(4, 6)
-    for module, expected in (
-        (RootMeanSquare(), "norm"),
-        (nn.Dropout(), None),
-        (nn.PReLU(), None),
-        (nn.Softsign(), None),
-    ):
-        assert unknown_layer(module.eval(), (x,), module(x)) == expected
+    norm = RootMeanSquare()
+    assert unknown_layer(norm, (x,), norm(x)) == "norm"
+    with torch.no_grad():
+        norm.factor.uniform_(-1, 1)
+    kept = norm.factor.detach().clone()
+    assert scale_of(norm, (x,), norm(x)) == "factor"
+    assert torch.equal(norm.factor, kept)
+    for module in (nn.Dropout().eval(), nn.PReLU(), nn.Softsign(), nn.Softmax(1), nn.Identity()):
+        assert unknown_layer(module, (x,), module(x)) is None

@@ -271,12 +271,10 @@ def average_by_hand(experiment: tw.Experiment, plan: tw.Plan) -> list[tuple[nn.M
 def test_a_resumed_training_goes_on_to_the_bit(
     digits: Digits, runs: Path, averaging: object, stop: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from thalweg.train import loop
-
     experiment = experiment_of(digits, runs)
     plan = PLAN.replace(averaging=averaging)
     whole = experiment.train(plan, listeners=())
-    stopping = loop.Average.update
+    stopping = Average.update
 
     def stop_there(self: Average, update: int, num_steps: int) -> None:
         stopping(self, update, num_steps)
@@ -286,10 +284,10 @@ def test_a_resumed_training_goes_on_to_the_bit(
 
             os.kill(os.getpid(), signal.SIGINT)
 
-    monkeypatch.setattr(loop.Average, "update", stop_there)
+    monkeypatch.setattr(Average, "update", stop_there)
     first = experiment.train(plan, listeners=())
     assert first.status == "interrupted"
-    monkeypatch.setattr(loop.Average, "update", stopping)
+    monkeypatch.setattr(Average, "update", stopping)
     resumed = experiment.resume(first, listeners=())
     assert resumed.status == "completed"
     for name in ("train.loss", "validation.loss"):

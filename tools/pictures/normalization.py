@@ -48,14 +48,14 @@ def shared(part: OutputNormalization) -> str:
     (gradient,) = torch.autograd.grad(norm(x)[1, 1, 2], x)
     values = (gradient != 0).double()
     values[1, 1, 2] = 2
-    names = [f"row {n + 1}, channel {c + 1}" for n in range(ROWS) for c in range(CHANNELS)]
+    names = [f"row {n + 1}, ch. {c + 1}" for n in range(ROWS) for c in range(CHANNELS)]
     return heat(
         names,
         range(1, PLACES + 1),
         values.flatten(0, 1).tolist(),
-        "Values that enter the statistics of one (2)",
+        "What one value (2) is normalized by",
         "place",
-        "1: shares its statistics",
+        "1: enters its statistics",
     )
 
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pandas as pd
 import torch
+from pictures.plot import heat, points, row
 from torch import Tensor
 
-from pictures.plot import heat, points, row
 from thalweg.data.rows import Rows
 from thalweg.parts.preprocessing import (
     PCA,
@@ -30,7 +30,7 @@ def draw() -> dict[str, str]:
     return {
         "standardize": before_and_after(Standardize(), oval),
         "min_max": before_and_after(MinMax(), oval),
-        "robust": row(panel(outliers(), "before"), *(panel(after(p, outliers()), name) for name, p in SCALED.items())),
+        "robust": row(panel(outliers(), "before, three outliers"), *map(near_zero, (Standardize(), Robust()))),
         "log": before_and_after(Log(), skewed),
         "power": before_and_after(Power(), skewed),
         "pca": before_and_after(PCA(), oval),
@@ -43,9 +43,6 @@ def draw() -> dict[str, str]:
         ),
         "table": table(),
     }
-
-
-SCALED: dict[str, Preparation] = {"after Standardize": Standardize(), "after Robust": Robust()}
 
 
 def skewed_points() -> Tensor:
@@ -81,6 +78,14 @@ def panel(x: Tensor, title: str) -> str:
     ranges = [(float(m) - reach, float(m) + reach) for m in middle]
     names = "column 0", "column 1"
     return points([("", x[:, 0], x[:, 1])], title, *names, x_range=ranges[0], y_range=ranges[1])
+
+
+def near_zero(part: Preparation) -> str:
+    """Where most points come to lie."""
+    y = after(part, outliers())
+    near = y[(y.abs() < 3).all(1)]
+    names, title = ("column 0", "column 1"), f"after {type(part).__name__}, around 0"
+    return points([("", near[:, 0], near[:, 1])], title, *names, x_range=(-3, 3), y_range=(-3, 3))
 
 
 def table() -> str:

@@ -167,9 +167,9 @@ def first_layer_noise() -> str:
     return counted(outputs, "20,000 networks' outputs at input 1, p = 0.5", "output")
 
 
-def counted(values: Tensor, title: str, x_label: str, limits: tuple[float, float] | None = None) -> str:
+def counted(values: Tensor, title: str, x_label: str, limits: tuple[float, float] | None = None, bins: int = 40) -> str:
     low, high = limits or (float(values.min()), float(values.max()))
-    counts, edges = torch.histogram(values, 40, range=(low, high))
+    counts, edges = torch.histogram(values, bins, range=(low, high))
     return histogram(edges, counts, title, x_label)
 
 
@@ -178,12 +178,12 @@ def channels() -> str:
     image = torch.ones(2000, 16, 6, 6)
     kinds: dict[str, nn.Module] = {"Dropout": Dropout(0.2), "ChannelDropout": ChannelDropout(0.2)}
     dropped = {name: module(image) == 0 for name, module in kinds.items()}
-    names = [f"{what}, {name}" for name in ("element", "channel") for what in ("0s", "channels")]
+    names = [f"{name}: {what}" for name in ("Dropout", "Channel") for what in ("numbers", "channels")]
     values = [float(v) for zero in dropped.values() for v in (zero.float().mean(), zero.all(3).all(2).float().mean())]
     return bars(
         names,
         values,
-        "Share of 0s, and of channels of 6 × 6 that are 0, at p = 0.2",
+        "Share of numbers, and of whole channels of 6 × 6, that are 0 at p = 0.2",
         texts=[f"{v:.1%}" for v in values],
     )
 
@@ -213,7 +213,7 @@ def outputs_of_weights() -> str:
     inputs, weights = wide(Dropout(0.5)(many)), DropConnect(wide, 0.5, mode="row")(many)
     titles = ("Dropout: the mean of 8 units on 4 inputs", "DropConnect: the same units")
     pairs = zip(titles, (inputs, weights), strict=True)
-    return row(*(counted(values.mean(1), title, "output", (0.0, 8.0)) for title, values in pairs))
+    return row(*(counted(values.mean(1), title, "output", (-0.125, 8.125), bins=33) for title, values in pairs))
 
 
 def survival() -> str:

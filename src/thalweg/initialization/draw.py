@@ -11,7 +11,8 @@ from thalweg.data.seeds import INIT, mix
 from thalweg.initialization.result import Row
 from thalweg.initialization.tensors import is_frozen, key_of, put, spread, widest
 from thalweg.initialization.users import User
-from thalweg.measure.weights import Weight, constants_of
+from thalweg.measure.following import Course
+from thalweg.measure.weights import constants_of
 from thalweg.parts.initializers import Initializer
 from thalweg.parts.initializers.initializer import Scale, Wrapper
 
@@ -19,12 +20,12 @@ UNKNOWN = "left: a parameter of {} whose role is unknown"
 
 
 def draw(
-    network: nn.Module, users: list[User], places: list[str], initializer: Initializer, seed: int, forget: float
+    network: nn.Module, users: list[User], course: Course, initializer: Initializer, seed: int, forget: float
 ) -> list[Row]:
     """Draws every weight and sets everything else, the biases of forget gates to `forget`.
 
     Returns:
-        One row per tensor, in the order of the modules' `places`; what did not run comes last.
+        One row per tensor, in the order of the forward pass; what did not run comes last.
     """
     rows: dict[int, Row] = {}  # by the identity of the parameter, or of the first one behind a parametrized tensor
     sharing: dict[int, list[User]] = {}
@@ -33,11 +34,10 @@ def draw(
     for key, group in sharing.items():
         rows[key] = draw_weight(group, initializer, seed)
     modules = dict(network.named_modules())
-    order = dict.fromkeys([*places, *modules])
-    oriented = {user.place: user.weight for user in users}
+    order = dict.fromkeys([*course.order, *modules])
     for place in order:
         if "parametrizations" not in place.split("."):
-            rows.update(other_rows(place, modules[place], oriented.get(place), rows, forget))
+            rows.update(other_rows(place, modules[place], course, rows, forget))
     rank = {place: i for i, place in enumerate(order)}
     return sorted(rows.values(), key=lambda row: rank[row.name.rpartition(".")[0]])
 
@@ -105,13 +105,15 @@ def remarks(user: User, group: list[User], part: Initializer, padding: int | Non
 
 
 def other_rows(
-    place: str, module: nn.Module, oriented: Weight | None, rows: dict[int, Row], forget: float
+    place: str, module: nn.Module, course: Course, rows: dict[int, Row], forget: float
 ) -> Iterator[tuple[int, Row]]:
     """Biases, scales and shifts, set to their constants; the rest, left."""
-    constants = constants_of(module)
-    if oriented is not None and not constants:
-        constants = {name: ("bias", 0.0) for name, _ in module.named_parameters(recurse=False)}
     names = [name for name, _ in module.named_parameters(recurse=False)]
+    constants = constants_of(module)
+    if place in course.weights:
+        constants = dict.fromkeys(names, ("bias", 0.0))
+    elif place in course.scales:
+        constants = {course.scales[place]: ("scale", 1.0)}
     names += list(getattr(module, "parametrizations", {})) if is_parametrized(module) else []
     for name in names:
         key = key_of(module, name)

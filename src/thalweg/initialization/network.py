@@ -73,7 +73,7 @@ def initialize(network: nn.Module, inputs: Inputs, initializer: Initializer, *, 
     before = through_depth(network, inputs, places)
     chain = list(parts_of(initializer))
     forget = next((part.value for part in chain if isinstance(part, ForgetBias)), 0.0)
-    rows = draw(network, users, course.order, initializer, seed, forget)
+    rows = draw(network, users, course, initializer, seed, forget)
     if (lsuv := next((part for part in chain if isinstance(part, LSUV)), None)) is not None:
         rows = unit_variance(network, inputs, users, rows, lsuv)
     if any(isinstance(part, ZeroResidual) for part in chain):

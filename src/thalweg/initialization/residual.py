@@ -35,7 +35,7 @@ def last_tensor(network: nn.Module, course: Course, place: str) -> str:
     """The scale or weight that the outputs of a layer are proportional to."""
     if isinstance(network.get_submodule(place), nn.MultiheadAttention):
         place = f"{place}.out_proj"
-    name = course.weights[place].name if place in course.weights else "weight"
+    name = course.weights[place].name if place in course.weights else course.scales.get(place, "weight")
     return f"{place}.{name}"
 
 

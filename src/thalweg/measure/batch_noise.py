@@ -18,9 +18,9 @@ MAX_ROWS = 8192
 MAX_BATCHES = 64  # of one size: a spread over so many is known to about 9 %
 LEAST_BATCHES = 4
 SIZES = (2, 4, 8, 16, 32, 64)
-# The output gap above which another normalization is to be tried. In benchmarks/normalization.py, batch norm lost to
-# group norm wherever it was larger, and nowhere below.
-NOISY = 0.5
+# The output gap above which another normalization is to be tried. In benchmarks/normalization.py, a small network on
+# digits, batch norm was no worse than group norm up to 0.55 (batches of 4), and failed at 0.84 (batches of 2).
+NOISY = 0.7
 
 
 def estimate_noise(

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from thalweg.data.rows import Inputs, call
-from thalweg.measure.oriented import terms_of, unknown_layer
+from thalweg.measure.oriented import scale_of, terms_of, unknown_layer
 from thalweg.measure.untouched import untouched
 from thalweg.measure.watcher import Watcher, followed, tensors_in
 from thalweg.measure.weights import LAYERS, NORMS, Weight
@@ -82,6 +82,8 @@ class Course:
         live: nodes that depend on the data.
         weights: of modules that are no layers of torch's, their one matrix, where it was found by running them.
         terms: rows that each `EmbeddingBag` sums up.
+        calls: how often each module ran.
+        scales: of normalizations that are not torch's, the tensor that the output is proportional to.
     """
 
     order: list[str] = field(default_factory=list)
@@ -92,6 +94,7 @@ class Course:
     weights: dict[str, Weight] = field(default_factory=dict)
     terms: dict[str, float] = field(default_factory=dict)
     calls: dict[str, int] = field(default_factory=dict)
+    scales: dict[str, str] = field(default_factory=dict)
 
     def mark(self, outputs: object, maker: Maker, start: int, *, over: bool) -> None:
         """Notes `maker` at every node made since the clock stood at `start`; `over` replaces what is noted."""
@@ -230,6 +233,8 @@ def hooks(place: str, module: nn.Module, course: Course) -> Iterable[Any]:
                 known = Maker("layer", type(module).__name__, place)
             elif found == "norm":
                 known = Maker("norm", type(module).__name__, place)
+                if (scale := scale_of(module, given, output)) is not None:
+                    course.scales[place] = scale
         if known is not None:  # what only behaves like a normalization may have one inside, and an activation after it
             course.mark(output, known, start, over=known is maker or known.kind == "layer")
 

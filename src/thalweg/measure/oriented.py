@@ -66,6 +66,20 @@ def forgets_scale(module: nn.Module, value: Tensor) -> bool:
     return spread > 0 and float((small - large).abs().max()) <= 1e-3 * spread
 
 
+def scale_of(module: nn.Module, given: tuple[Any, ...], output: object) -> str | None:
+    """The name of the one tensor of a normalization that its output is proportional to, tried by doubling it."""
+    own = list(module.named_parameters(recurse=False))
+    value, result = first_tensor(given), first_tensor(output)
+    if len(own) != 1 or value is None or result is None or not bool(result.any()):
+        return None
+    name, tensor = own[0]
+    with torch.no_grad(), torch._C.DisableTorchFunction():
+        tensor.mul_(2)
+        doubled = first_tensor(module.forward(value.detach()))
+        tensor.mul_(0.5)  # exact
+        return name if doubled is not None and same(doubled, 2 * result.detach(), None) else None
+
+
 def terms_of(module: nn.EmbeddingBag, given: tuple[Any, ...], named: dict[str, Any]) -> float:
     """Rows that a bag sums up, on average; 1 / rows where it takes their mean, 1 for the largest."""
     indices = given[0] if given else named["input"]

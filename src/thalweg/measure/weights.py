@@ -15,8 +15,9 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
 from thalweg.parts.initializers.initializer import Role
+from thalweg.parts.normalization.modules.channels import ChannelLayerNorm, ChannelRMSNorm
 
-NORMS = (_NormBase, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm)
+NORMS = (_NormBase, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm, ChannelLayerNorm, ChannelRMSNorm)
 RECURRENT = (nn.RNNBase, nn.RNNCellBase)
 LAYERS = (nn.Linear, _ConvNd, nn.Bilinear, nn.Embedding, nn.EmbeddingBag, nn.MultiheadAttention, *RECURRENT)
 

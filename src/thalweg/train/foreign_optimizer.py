@@ -55,7 +55,8 @@ class ForeignOptimizer:
         entries: dict[str, Tensor] = {}
         for name, parameter in self.members:
             for slot, value in self.built.state.get(parameter, {}).items():
-                entries[f"{slot}{form_of(value, slot, self.part)}.{name}"] = as_tensor(value)
+                form = form_of(value, slot, self.part)
+                entries[f"{slot}{form}.{name}"] = as_tensor(value)
         for k, group in enumerate(self.built.param_groups):
             numbers = {key: value for key, value in group.items() if isinstance(value, int | float) and key != "lr"}
             entries |= {f"{key}:group{k}": as_tensor(value) for key, value in numbers.items()}

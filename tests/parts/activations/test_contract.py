@@ -129,6 +129,7 @@ def test_compiled_vmapped_exported(part, torchs, formula):
     torch.testing.assert_close(exported.module()(torch.cat([x, x])), torch.cat([expected, expected]))
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:`torch.jit.script_method`:DeprecationWarning")  # inductor's own
 def test_one_is_compiled_to_code():
     x = numbers(100, dtype=torch.float32)

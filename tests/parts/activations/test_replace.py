@@ -120,6 +120,7 @@ def test_mode_device_and_type_are_the_networks():
     changed(network, PReLU(shared=False))
     assert network[1].weight.dtype == torch.float64
     assert not network[1].training
+    assert activation_of(network[1]) == PReLU(shared=False)
 
 
 class Block(nn.Module):

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from sklearn import metrics as sk
@@ -23,8 +24,24 @@ def value(name: str, output: torch.Tensor = LOGITS, target: torch.Tensor = TRUE)
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("micro_f1", sk.f1_score(TRUE, CALLED, average="micro")),
-        ("macro_f1", sk.f1_score(TRUE, CALLED, average="macro")),
+        *[
+            (f"{average}_{name}", score(TRUE, CALLED, average=average))
+            for average in ("micro", "macro", "weighted")
+            for name, score in (
+                ("f1", sk.f1_score),
+                ("precision", sk.precision_score),
+                ("recall", sk.recall_score),
+                ("jaccard", sk.jaccard_score),
+            )
+        ],
+        ("samples_f1", sk.f1_score(TRUE, CALLED, average="samples", zero_division=np.nan)),
+        ("samples_precision", sk.precision_score(TRUE, CALLED, average="samples", zero_division=np.nan)),
+        ("samples_recall", sk.recall_score(TRUE, CALLED, average="samples", zero_division=np.nan)),
+        ("micro_f2", sk.fbeta_score(TRUE, CALLED, beta=2, average="micro")),
+        ("samples_f0.5", sk.fbeta_score(TRUE, CALLED, beta=0.5, average="samples", zero_division=np.nan)),
+        ("hamming_loss", sk.hamming_loss(TRUE, CALLED)),
+        ("weighted_auc", sk.roc_auc_score(TRUE, LOGITS, average="weighted")),
+        ("weighted_average_precision", sk.average_precision_score(TRUE, LOGITS, average="weighted")),
         ("subset_accuracy", sk.accuracy_score(TRUE, CALLED)),
         ("label_accuracy", 1 - sk.hamming_loss(TRUE, CALLED)),
         ("macro_average_precision", sk.average_precision_score(TRUE, LOGITS, average="macro")),
@@ -86,3 +103,12 @@ def test_a_label_never_called_has_f1_zero() -> None:
 def test_what_does_not_fit_is_refused(output: torch.Tensor, target: torch.Tensor, message: str) -> None:
     with pytest.raises(DataError, match=message):
         value("micro_f1", output, target)
+
+
+def test_a_row_of_0_by_0_is_left_out_of_the_samples_mean() -> None:
+    output, target = torch.tensor([[1.0, 1.0], [-1.0, -1.0], [-1.0, 1.0]]), torch.tensor([[1, 0], [0, 0], [0, 0]])
+    assert value("samples_jaccard", output, target) == (0.5 + 0) / 2  # as jaccard_score, which has no zero_division=nan
+    assert value("samples_recall", output, target) == 1.0
+    found = metric("samples_recall", "multilabel")
+    assert found.why_undefined(output[1:], target[1:]) == "0/0 in every row"
+    assert math.isnan(found(output[1:], target[1:]))

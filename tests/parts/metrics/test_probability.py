@@ -6,7 +6,7 @@ import torch
 from sklearn import metrics as reference
 
 from thalweg.errors import DataError, UsageError
-from thalweg.parts.metrics import brier_score, calibration_error, log_loss
+from thalweg.parts.metrics import LogLoss, brier_score, calibration_error, log_loss, perplexity
 from thalweg.parts.metrics.calibration import reliability
 from thalweg.parts.metrics.probability import log_losses
 
@@ -118,3 +118,56 @@ def test_no_rows_are_nan():
     for measure in (log_loss, brier_score, calibration_error):
         assert math.isnan(measure(empty, none, kind="binary"))
         assert math.isnan(measure(empty.reshape(0, 3), none, kind="multiclass"))
+
+
+@pytest.mark.parametrize("kind", ["binary", "multiclass"])
+def test_weights_and_perplexity_agree_with_scikit_learn(kind, binary, multiclass):
+    logits, true = binary if kind == "binary" else multiclass
+    weight = torch.rand(150, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    weight[3] = 0
+    p = logits.double().sigmoid() if kind == "binary" else logits.double().softmax(1)
+    named = {"sample_weight": weight.numpy(), "labels": [0, 1] if kind == "binary" else range(4)}
+    loss, brier = reference.log_loss(true, p.numpy(), **named), reference.brier_score_loss(true, p.numpy(), **named)
+    assert log_loss(logits, true, kind=kind, weight=weight) == pytest.approx(loss, abs=1e-12)
+    assert brier_score(logits, true, kind=kind, weight=weight) == pytest.approx(brier, abs=1e-12)
+    assert perplexity(logits, true, kind=kind, weight=weight) == pytest.approx(math.exp(loss), rel=1e-12)
+    streamed = (
+        LogLoss().update(logits[:70], true[:70], weight[:70]).update(logits[70:], true[70:], weight[70:]).compute()
+    )
+    assert streamed["log_loss"].value == pytest.approx(loss, abs=1e-12)
+    assert streamed["brier"].value == pytest.approx(brier, abs=1e-12)
+    streamed = LogLoss(scores="probabilities").update(p, true, weight).compute()
+    assert streamed["log_loss"].value == pytest.approx(loss, abs=1e-12)
+    assert streamed["brier"].value == pytest.approx(brier, abs=1e-12)
+
+
+@pytest.mark.parametrize("weight", [torch.ones(149), -torch.ones(150), torch.full((150,), math.nan)])
+def test_weights_that_are_none_are_refused(binary, weight):
+    with pytest.raises(DataError, match=r"weight (for each|of a row)"):
+        log_loss(*binary, kind="binary", weight=weight)
+
+
+def test_an_infinite_loss_is_infinite_when_streamed_too():
+    p, true = torch.tensor([[0.0, 1.0], [0.5, 0.5]]), torch.tensor([0, 1])
+    found = LogLoss(scores="probabilities").update(p, true).compute()
+    assert found["log_loss"].value == found["perplexity"].value == math.inf
+    assert LogLoss(scores="probabilities").update(p, true, torch.tensor([0.0, 1.0])).compute()["log_loss"].value == (
+        pytest.approx(math.log(2))
+    )
+    with pytest.raises(DataError, match="no probability"):
+        LogLoss(scores="probabilities").update(p * 0.9, true).compute()
+
+
+def test_positions_in_both_layouts_and_large_outputs_in_blocks():
+    generator = torch.Generator().manual_seed(0)
+    logits, true = torch.randn(4, 9, 700, generator=generator), torch.randint(700, (4, 9), generator=generator)
+    true[0, :5] = -100
+    expected = float(torch.nn.functional.cross_entropy(logits.double().transpose(1, 2), true))
+    for output in (logits, logits.transpose(1, 2)):
+        found = LogLoss(ignore_index=-100).update(output, true).compute()["log_loss"]
+        assert found.value == pytest.approx(expected, rel=1e-12)
+        assert found.support == 31
+    many = torch.randn(4000, 700, generator=generator)  # more than a block
+    rows = torch.randint(700, (4000,), generator=generator)
+    expected = float(torch.nn.functional.cross_entropy(many.double(), rows))
+    assert LogLoss().update(many, rows).compute()["log_loss"].value == pytest.approx(expected, rel=1e-12)

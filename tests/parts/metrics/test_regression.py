@@ -6,8 +6,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as reference
 
-from thalweg.errors import DataError
-from thalweg.parts.metrics import mae, mse, r2, rmse
+from thalweg.errors import DataError, UsageError
+from thalweg.parts.metrics import (
+    Regression,
+    explained_variance,
+    mae,
+    median_absolute_error,
+    metric,
+    mse,
+    quantile_loss,
+    r2,
+    rmse,
+)
 from thalweg.parts.metrics.regression import why_undefined
 
 
@@ -57,3 +67,52 @@ def test_shapes_that_disagree_and_nan_are_refused():
         mae(torch.full((3,), math.nan), torch.zeros(3))
     with pytest.raises(DataError, match=r"The target has 1 NaN .* Leave out the rows without a target"):
         mae(torch.zeros(2), torch.tensor([1.0, math.nan]))
+
+
+def test_every_measure_is_scikit_learns_with_weights_and_several_targets():
+    generator = torch.Generator().manual_seed(4)
+    true = 1e3 + torch.randn(101, 3, generator=generator, dtype=torch.float64)
+    predicted = true + 0.5 + torch.randn(101, 3, generator=generator, dtype=torch.float64)
+    for w in (None, torch.rand(101, generator=generator, dtype=torch.float64)):
+        pairs = {
+            mse: reference.mean_squared_error,
+            rmse: reference.root_mean_squared_error,
+            mae: reference.mean_absolute_error,
+            r2: reference.r2_score,
+            explained_variance: reference.explained_variance_score,
+        }
+        for ours, theirs in pairs.items():
+            assert ours(predicted, true, weight=w) == pytest.approx(theirs(true, predicted, sample_weight=w), abs=1e-12)
+        for q in (0.1, 0.5, 0.9):
+            expected = reference.mean_pinball_loss(true, predicted, alpha=q, sample_weight=w)
+            assert quantile_loss(predicted, true, quantile=q, weight=w) == pytest.approx(expected, abs=1e-12)
+            streamed = Regression(3)
+            for rows in (slice(0, 40), slice(40, 101)):
+                streamed.update(predicted[rows], true[rows], None if w is None else w[rows])
+            assert streamed.quantile_loss(q).value == pytest.approx(expected, abs=1e-12)
+    for rows in (101, 100, 2, 1):  # odd and even
+        expected = reference.median_absolute_error(true[:rows], predicted[:rows])
+        assert median_absolute_error(predicted[:rows], true[:rows]) == pytest.approx(expected, abs=1e-12)
+    assert metric("quantile_0.9", "regression")(predicted, true) == quantile_loss(predicted, true, quantile=0.9)
+
+
+def test_a_target_that_does_not_vary_is_undefined_though_its_mean_rounds():
+    true, predicted = torch.full((10,), 0.1), torch.linspace(0, 1, 10)
+    assert true.double().mean() != true[0]  # so that the deviations from it are not 0
+    for measure in (r2, explained_variance):
+        assert math.isnan(measure(predicted, true))
+        assert math.isnan(
+            measure(predicted, torch.cat([true[:9], true[:1] + 1]), weight=torch.tensor([1.0] * 9 + [0.0]))
+        )
+    found = Regression().update(predicted[:3], true[:3]).update(predicted[3:], true[3:]).compute()
+    assert math.isnan(found["r2"].value)
+    assert found["r2"].reason == "a target does not vary"
+    assert found["mse"].reason == ""
+
+
+@pytest.mark.parametrize("quantile", [0, 1, -0.1])
+def test_a_quantile_out_of_range_is_refused(quantile):
+    with pytest.raises(UsageError, match="quantile lies between 0 and 1"):
+        quantile_loss(torch.zeros(3), torch.zeros(3), quantile=quantile)
+    with pytest.raises(UsageError, match="quantile lies between 0 and 1"):
+        Regression().quantile_loss(quantile)

@@ -288,9 +288,7 @@ def test_constant_columns_stay_finite(part: Preparation) -> None:
         assert part.fit(make_rows(x))(x).isfinite().all()
 
 
-@pytest.mark.parametrize(
-    "part", [p for p in CASES if "PCA" not in repr(p) and "ZCA" not in repr(p)], ids=repr
-)
+@pytest.mark.parametrize("part", [p for p in CASES if "PCA" not in repr(p) and "ZCA" not in repr(p)], ids=repr)
 def test_one_training_row(part: Preparation) -> None:
     x = skewed(1)
     assert part.fit(make_rows(x))(x).isfinite().all()

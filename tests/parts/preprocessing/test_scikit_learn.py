@@ -101,7 +101,10 @@ def covariance(y: Tensor) -> Tensor:
 def graded() -> Tensor:
     """Correlated columns whose scales go over six decades."""
     generator = torch.Generator().manual_seed(0)
-    mixed = torch.randn(2000, 12, generator=generator, dtype=torch.float64) @ torch.randn(12, 12, generator=generator).double()
+    mixed = (
+        torch.randn(2000, 12, generator=generator, dtype=torch.float64)
+        @ torch.randn(12, 12, generator=generator).double()
+    )
     return mixed * torch.logspace(-3, 3, 12, dtype=torch.float64)
 
 
@@ -116,11 +119,15 @@ WHITENED = {
     "graded": graded,
     "rotated": rotated,
     "offset": lambda: rotated() * 1000 + 1e6,
-    "float32 at 1e6": lambda: (torch.randn(3000, 6, generator=torch.Generator().manual_seed(2)).cumsum(1) + 1e6).float(),
+    "float32 at 1e6": lambda: (
+        torch.randn(3000, 6, generator=torch.Generator().manual_seed(2)).cumsum(1) + 1e6
+    ).float(),
     "cancer": lambda: torch.as_tensor(cancer()),
     "digits": lambda: torch.as_tensor(load_digits().data),
     "bytes": lambda: torch.as_tensor(load_digits().data).to(torch.uint8),
-    "rank 3": lambda: torch.randn(500, 3, generator=torch.Generator().manual_seed(3)).double() @ torch.rand(3, 20).double(),
+    "rank 3": lambda: (
+        torch.randn(500, 3, generator=torch.Generator().manual_seed(3)).double() @ torch.rand(3, 20).double()
+    ),
     "fewer rows than columns": lambda: torch.randn(20, 60, generator=torch.Generator().manual_seed(4)),
 }
 

@@ -245,7 +245,10 @@ def test_only_training_rows_are_fitted_on(part: Part) -> None:
 def test_values_that_are_not_finite_are_refused(bad: float) -> None:
     x = normal(50, 3)
     x[3, 1] = bad
-    with pytest.raises(DataError, match=r"The input holds values that are not finite: column 1 \((1 NaN, 0|0 NaN, 1) infinite\), of 50 rows"):
+    with pytest.raises(
+        DataError,
+        match=r"The input holds values that are not finite: column 1 \((1 NaN, 0|0 NaN, 1) infinite\), of 50 rows",
+    ):
         Standardize().fit(make_rows(x))
     with pytest.raises(DataError, match="The target holds values that are not finite"):
         TargetScale.fit(make_rows(normal(50, 1), target=x[:, 1]))

@@ -140,7 +140,9 @@ def test_a_sketch_keeps_within_its_rank_error(order: str) -> None:
     if order == "in pieces":  # merged as a tree
         states = [Quantiles.empty(2, 2048).update(part) for part in parts]
         while len(states) > 1:
-            states = [states[i].merge(states[i + 1]) if i + 1 < len(states) else states[i] for i in range(0, len(states), 2)]
+            states = [
+                states[i].merge(states[i + 1]) if i + 1 < len(states) else states[i] for i in range(0, len(states), 2)
+            ]
         state = states[0]
     else:
         state = Quantiles.empty(2, 2048)

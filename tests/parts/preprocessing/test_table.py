@@ -10,12 +10,12 @@ import torch
 from sklearn.compose import ColumnTransformer
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, RobustScaler, StandardScaler
 from torch import Tensor, nn
 
 from thalweg.data.rows import Part, Rows
 from thalweg.errors import DataError
-from thalweg.parts.preprocessing import Table
+from thalweg.parts.preprocessing import PCA, Chain, Log, MinMax, Robust, Standardize, Table
 from thalweg.parts.preprocessing.encoder import TableEncoder
 from thalweg.parts.preprocessing.modules.restore import restore
 from thalweg.parts.preprocessing.modules.table import TablePreprocessing
@@ -276,3 +276,80 @@ def test_gradient_passes_into_the_network_behind() -> None:
     output: Tensor = network(table.encode(frame))
     output.sum().backward()
     assert network[1].weight.grad.isfinite().all()
+
+
+def part_rows(frame: pd.DataFrame) -> tuple[TableEncoder, Rows]:
+    table = TableEncoder.fit(frame)
+    return table, rows_of(table, frame)
+
+
+@pytest.mark.parametrize("missing", ["median", "mean", -7.5])
+def test_missing_values_are_filled_as_scikit_learn_does(missing: Any) -> None:
+    frame = mixed()[["income", "age"]]
+    table, rows = part_rows(frame)
+    module = Table(missing=missing, numbers=Robust(), indicator=False).fit_table(rows, table)
+    strategy = {"strategy": missing} if isinstance(missing, str) else {"strategy": "constant", "fill_value": missing}
+    oracle = make_pipeline(SimpleImputer(**strategy), RobustScaler()).fit(frame)
+    new = mixed(seed=1)[["income", "age"]]
+    new.loc[3, "income"] = NAN
+    np.testing.assert_allclose(module(table.encode(new)).numpy(), oracle.transform(new), rtol=1e-5, atol=1e-5)
+    assert module.names == ("income", "age")
+
+
+def test_ordinal_categories_are_numbers_in_their_order() -> None:
+    frame = pd.DataFrame({"grade": ["b", "a", "c", "b", "b", None], "size": ["10", "9", "9", "11", "9", "10"]})
+    table, rows = part_rows(frame)
+    module = Table(categories="ordinal", numbers=MinMax(high=2)).fit_table(rows, table)
+    assert module.names == ("grade (ordinal)", "size (ordinal)", "grade (ordinal) is missing")
+    expected = OrdinalEncoder().fit_transform(frame[["grade"]].dropna())
+    assert module(table.encode(frame))[:5, 0].tolist() == expected[:, 0].tolist()
+    assert module(table.encode(frame))[:, 1].tolist() == [1, 0, 0, 2, 0, 1]  # by size, not by alphabet
+    unseen = module(table.encode(pd.DataFrame({"grade": ["z"], "size": ["9"]})))
+    assert unseen.tolist() == [[1, 0, 1]]  # the median, and that it is missing
+
+
+def test_frequencies_are_shares_of_the_training_rows() -> None:
+    frame = pd.DataFrame({"x": ["a"] * 5 + ["b"] * 3 + ["c", None]})
+    table, rows = part_rows(frame)
+    module = Table(categories="frequency", numbers=MinMax(low=0.1, high=0.5), min_rows=2).fit_table(rows, table)
+    new = pd.DataFrame({"x": ["a", "b", "c", "never", None]})
+    # shares .5, .3 and .2 of what is rare or missing; min-max brings .2..5 to .1...5
+    expected = 0.1 + (torch.tensor([0.5, 0.3, 0.2, 0.2, 0.2]) - 0.2) * 0.4 / 0.3
+    torch.testing.assert_close(module(table.encode(new))[:, 0], expected)
+    assert module.names == ("x (frequency)",)
+
+
+def test_indices_are_for_an_embedding() -> None:
+    frame = pd.DataFrame({"n": [1.0, 2.0, 3.0, 4.0], "x": ["a", "a", "b", "c"], "y": ["u", "v", "v", "v"]})
+    table, rows = part_rows(frame)
+    module = Table(categories="index", max_levels=2).fit_table(rows, table)
+    assert module.names == ("n", "x (index)", "y (index)")
+    assert module.sizes == (2, 3)
+    new = pd.DataFrame({"n": [1.0, 1.0], "x": ["a", "b"], "y": ["u", "w"]})
+    assert module(table.encode(new))[:, 1:].tolist() == [[0, 1], [1, 2]]
+
+
+def test_rare_levels_share_a_place() -> None:
+    frame = pd.DataFrame({"x": ["a"] * 5 + ["b"] * 3 + ["c"] * 2 + ["d"]})
+    table, rows = part_rows(frame)
+    for part, names in (
+        (Table(min_rows=3), ("x=a", "x=b", "x=other")),
+        (Table(max_levels=3), ("x=a", "x=b", "x=other")),
+    ):
+        module = part.fit_table(rows, table)
+        assert module.names == names
+        assert module(table.encode(frame)).sum(0).tolist() == [5, 3, 3]
+
+
+def test_a_tables_numbers_go_through_any_part() -> None:
+    frame = mixed()[["income", "age", "constant", "joined", "job"]]
+    table, rows = part_rows(frame)
+    module = Table(numbers=Chain(Log(), Standardize(), PCA(components=2))).fit_table(rows, table)
+    assert module.names[:2] == ("component 1", "component 2")
+    features = module(table.encode(frame))
+    assert (torch.cov(features[:, :2].T.double(), correction=0) - torch.eye(2)).abs().max() < 1e-5
+    assert "1 of 4 columns got the logarithm: 0" in module.report
+    again = restore(module.state_dict(), json.loads(json.dumps(module.form)))
+    assert torch.equal(again(table.encode(mixed(seed=1))), module(table.encode(mixed(seed=1))))
+    by_column = Table(numbers=Standardize()).fit_table(rows, table)
+    torch.testing.assert_close(by_column(table.encode(frame)), Table().fit_table(rows, table)(table.encode(frame)))

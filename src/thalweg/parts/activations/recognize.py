@@ -15,6 +15,7 @@ from thalweg.parts.activations.elu import ELU
 from thalweg.parts.activations.gelu import GELU
 from thalweg.parts.activations.hard_sigmoid import HardSigmoid
 from thalweg.parts.activations.hardswish import Hardswish
+from thalweg.parts.activations.last_prelu import LastPReLU
 from thalweg.parts.activations.leaky_relu import LeakyReLU
 from thalweg.parts.activations.mish import Mish
 from thalweg.parts.activations.prelu import PReLU
@@ -28,7 +29,8 @@ from thalweg.parts.activations.tanh import Tanh
 MODULES: dict[type[nn.Module], Callable[[Any], Activation]] = {
     nn.ReLU: lambda m: ReLU(),
     nn.LeakyReLU: lambda m: LeakyReLU(slope=m.negative_slope),
-    nn.PReLU: lambda m: PReLU(slope=float(m.weight.detach().double().mean()), shared=m.num_parameters == 1),
+    nn.PReLU: lambda m: prelu_of(m),
+    LastPReLU: lambda m: prelu_of(m),
     nn.ELU: lambda m: ELU(alpha=m.alpha),
     nn.SELU: lambda m: SELU(),
     nn.GELU: lambda m: GELU(approximate=m.approximate),
@@ -62,6 +64,12 @@ FUNCTIONS: tuple[tuple[type[Activation], Parameters, tuple[Callable[..., Any], .
 FIXED: tuple[Activation, ...] = (ReLU(), GELU(), GELU(approximate="tanh"), SiLU(), Mish(), Tanh(), Sigmoid(), SELU())
 FIXED += (ELU(), Softplus(), Hardswish(), HardSigmoid(), LeakyReLU())
 NEAR = 0.03  # a class within this of a part is one of its approximations: x sigmoid(1.702 x) is within 0.021 of GELU
+
+
+def prelu_of(module: nn.PReLU) -> PReLU:
+    """At the mean of its slopes."""
+    slopes = module.weight.detach().double()
+    return PReLU(slope=float(slopes.mean()), shared=slopes.numel() == 1)
 
 
 def activation_of(thing: object) -> Activation | None:

@@ -190,6 +190,40 @@ class Optimizer(ABC):
         for kind in by_device_and_dtype([parameters, gradients, *slots]):
             self._kernel(kind[0], kind[1], kind[2:], lr)
 
+    def load_torch_state(self, state_dict: Mapping[str, Any], parameters: "Sequence[Tensor]") -> State:
+        """The state that torch's optimizer of the same name had, for `apply_` to go on from.
+
+        Args:
+            state_dict: of the torch optimizer. The hyper-parameters of its groups are not read: they are this part's.
+            parameters: the same as its groups held, in that order.
+
+        Raises:
+            UsageError: where the number of parameters, a shape or an option differs.
+
+        >>> import torch
+        >>> from thalweg.parts.optimizers import Adagrad
+        >>> weight, optimizer = torch.nn.Parameter(torch.ones(2)), Adagrad(lr=0.1)
+        >>> theirs = optimizer.build([weight])
+        >>> weight.grad = torch.tensor([3.0, 4.0])
+        >>> theirs.step()
+        >>> optimizer.load_torch_state(theirs.state_dict(), [weight])
+        {'sum': [tensor([ 9., 16.])], 'step': [tensor(1.)]}
+        """
+        from thalweg.parts.optimizers.torch_state import from_torch
+
+        return from_torch(self, state_dict, parameters)
+
+    def to_torch_state(self, state: State, parameters: "Sequence[Tensor]") -> dict[str, Any]:
+        """A `state_dict` for torch's optimizer of the same name to go on from: `built.load_state_dict(...)`.
+
+        Args:
+            state: as `init` gave and `apply_` moved it; its tensors are handed on, not copied.
+            parameters: those that it is of.
+        """
+        from thalweg.parts.optimizers.torch_state import to_torch
+
+        return to_torch(self, state, parameters)
+
     def build(self, params: Iterable[Any]) -> "torch.optim.Optimizer":
         """The torch optimizer of the same name, in its fused form where the parameters allow it, else multi-tensor.
 

@@ -118,7 +118,8 @@ class SGD(Optimizer):
         return {"momentum": momentum} if self.momentum else super().momentum_field(momentum)
 
     def _fuses(self, parameter: "Tensor") -> bool:
-        return super()._fuses(parameter) and not is_half_on_cpu(parameter)
+        # With dampening torch's fused form fails where parameters get their first gradient at different steps.
+        return super()._fuses(parameter) and not is_half_on_cpu(parameter) and not self.dampening
 
     def _kernel(
         self, parameters: "list[Tensor]", gradients: "list[Tensor]", slots: "list[list[Tensor]]", lr: float

@@ -8,6 +8,8 @@ from torch import Tensor
 from thalweg.errors import UsageError
 from thalweg.parts.preprocessing.columns import as_rows
 
+BLOCK = 2**17  # values of which both are taken while they are in the cache
+
 
 @dataclass(frozen=True, eq=False)
 class Extremes:
@@ -37,7 +39,10 @@ class Extremes:
         rows = as_rows(batch)
         if not len(rows):
             return self
-        return self.merge(Extremes(len(rows), rows.amin(0).double(), rows.amax(0).double()))
+        blocks = torch.split(rows, max(BLOCK // rows.shape[1], 1)) if rows.shape[1] else (rows,)
+        lows, highs = zip(*((block.amin(0), block.amax(0)) for block in blocks), strict=True)
+        low, high = torch.stack(lows).amin(0), torch.stack(highs).amax(0)
+        return self.merge(Extremes(len(rows), low.double(), high.double()))
 
     def merge(self, other: "Extremes") -> "Extremes":
         """These values and the other ones."""

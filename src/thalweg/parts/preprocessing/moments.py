@@ -60,9 +60,9 @@ class Moments:
 
     def merge(self, other: "Moments") -> "Moments":
         """These values and the other ones: M2 = M2₁ + M2₂ + (mean₂ − mean₁)² n₁ n₂ / n."""
+        if self.count == 0 or other.count == 0:
+            return other if self.count == 0 else self
         count = self.count + other.count
-        if count == 0:
-            return self
         step = other.mean - self.mean
         share = other.count / count
         return Moments(count, self.mean + step * share, self.m2 + other.m2 + step.square() * (self.count * share))

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -55,7 +56,7 @@ class Quantiles:
         rows = as_rows(batch)
         if not len(rows):
             return self
-        rows = rows.to(torch.float64 if rows.dtype == torch.float64 else torch.float32, copy=True)
+        rows = rows.to("cpu", torch.float64 if rows.dtype == torch.float64 else torch.float32, copy=True)
         finite = bool(torch.stack(torch.aminmax(rows)).isfinite().all())  # NaN is passed on by both
         return self.merge(Quantiles(len(rows), self.capacity, ((rows,),), is_finite=finite))
 
@@ -86,6 +87,8 @@ class Quantiles:
         Args:
             shares: of the values below, from 0 to 1.
         """
+        if len(self.levels) == 1:
+            return in_memory(torch.cat(self.levels[0]), shares)
         values, weights = self.weighted()
         values, order = values.T.contiguous().sort(1)
         centers = weights[order].cumsum(1) - (weights[order] + 1) / 2  # of the ranks that a value stands for
@@ -108,18 +111,30 @@ class Quantiles:
         return self.error / max(self.count, 1)
 
 
+def in_memory(values: Tensor, shares: Sequence[float]) -> Tensor:
+    """The exact quantiles of `[n, C]`."""
+    values = sorted_columns(values)
+    places = torch.tensor(shares, dtype=torch.float64) * (values.shape[1] - 1)
+    below = places.floor().long()
+    above = (below + 1).clamp(max=values.shape[1] - 1)
+    return torch.lerp(values[:, below].double(), values[:, above].double(), places - below).T
+
+
+def sorted_columns(values: Tensor) -> Tensor:
+    """`[n, C]` as `[C, n]`, each in rising order: on a CPU numpy is 16 times as quick at it as torch."""
+    return torch.from_numpy(np.sort(values.T.contiguous().numpy(), axis=1))
+
+
 def level_of(state: Quantiles, height: int) -> tuple[Tensor, ...]:
     return state.levels[height] if height < len(state.levels) else ()
 
 
-def thinned(
-    levels: list[tuple[Tensor, ...]], capacity: int, error: int
-) -> tuple[tuple[tuple[Tensor, ...], ...], int]:
+def thinned(levels: list[tuple[Tensor, ...]], capacity: int, error: int) -> tuple[tuple[tuple[Tensor, ...], ...], int]:
     """The levels with no more than 2k rows in each, and the possible error of a rank after that."""
     height = 0
     while height < len(levels):
         if sum(map(len, levels[height])) > 2 * capacity:
-            values = torch.cat(levels[height]).T.contiguous().sort(1).values
+            values = sorted_columns(torch.cat(levels[height]))
             even = values.shape[1] // 2 * 2
             odd_one = (error >> height) % 2
             if height + 1 == len(levels):

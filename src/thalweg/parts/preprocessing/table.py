@@ -79,7 +79,9 @@ class Table(Preparation):
         self._check("indicator", isinstance(self.indicator, bool), "True or False")
         known = ("onehot", "ordinal", "frequency", "index")
         self._check("categories", self.categories in known, ", ".join(map(repr, known)))
-        self._check("max_levels", isinstance(self.max_levels, int) and in_range(self.max_levels, 2), "an integer from 2")
+        self._check(
+            "max_levels", isinstance(self.max_levels, int) and in_range(self.max_levels, 2), "an integer from 2"
+        )
         self._check("min_rows", isinstance(self.min_rows, int) and in_range(self.min_rows, 1), "an integer from 1")
 
     def fit_table(self, rows: "Rows", encoder: "TableEncoder") -> "TablePreprocessing":

@@ -23,7 +23,7 @@ class Triangular(Schedule):
         low: share of the peak that it starts from and returns to, from 0 to 1.
         cycle: length of a rise and fall: a share of the training, or steps. The paper takes 4 to 20 epochs.
         mode: `"triangular"`; `"triangular2"`, which halves the height after each cycle; `"exp_range"`, which lowers it
-            at every step.
+            at every step, so that even the first top is below the peak.
         shrink: by what the height falls over a cycle in the mode exp_range, above 0, up to 1.
         rise: r, share of a cycle that rises, above 0 and below 1.
         momenta: momenta at the peak and at the lowest rate, between which the momentum moves against the rate;

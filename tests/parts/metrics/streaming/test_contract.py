@@ -204,7 +204,11 @@ def test_batches_of_one_row_and_of_none(case: Case) -> None:
 @every_case
 def test_without_rows_it_is_nan_with_a_reason(case: Case) -> None:
     output, target = case.rows(0, torch.float32, 0)
-    for metric in (case.make(), case.make().update(output, target), case.make().update(*case.rows(5, torch.float32, 0)).reset()):
+    for metric in (
+        case.make(),
+        case.make().update(output, target),
+        case.make().update(*case.rows(5, torch.float32, 0)).reset(),
+    ):
         for value in metric.compute().values():
             assert math.isnan(value.value)
             assert value.reason == "there are no rows"

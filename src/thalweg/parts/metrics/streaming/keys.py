@@ -6,38 +6,41 @@ from torch import Tensor
 from thalweg.parts.metrics.forms import Scores
 
 HALF = 0x3F000000  # the bits of 0.5
+LEAST = -0x7F800001  # the key of minus infinity
 
 
 def bins_of(values: Tensor, scores: Scores, bits: int) -> tuple[Tensor, Tensor]:
-    """Bin numbers 0 to 2^bits - 1, int32, in the order of the values, and how many values are not their bin's edge.
+    """Bin numbers 0 to 2^bits - 1, int32, in the order of the values, and how many values are not the round one of it.
 
     A float32's bits, read as an integer, are in the order of the floats once those of negative numbers are reversed.
     The top bits of it are sign, exponent and the leading digits of the mantissa: 16 of 32 bits divide each octave into
     128 bins. Probabilities above 1/2 are mirrored, p -> 1 - p, which rounds nothing (Sterbenz), so that they keep this
     resolution near 1; their keys have 31 bits.
 
+    A bin has one value whose remaining bits are 0. If all its values are that one, they are tied in truth.
+
     Rounding float64 to float32 keeps the order, but for neighbors that become equal. NaN, and what is no probability,
     has bins of its own beyond those of the least and the largest value (`valid_bins`).
     """
     if scores == "logits":
         given = values
-        key = (given.float() + 0.0).view(torch.int32)  # a copy, in which -0.0 is 0.0 and every NaN a quiet one
-        key ^= (key >> 31).bitwise_and_(0x7FFFFFFF)
         shift, offset = 32 - bits, 2 ** (bits - 1)
+        key = (given.float() + 0.0).view(torch.int32)  # a copy, in which -0.0 is 0.0 and every NaN a quiet one
+        rounded = key & (2**shift - 1)
+        key ^= (key >> 31).bitwise_and_(0x7FFFFFFF)
     else:
         upper = values > 0.5
+        shift, offset = 31 - bits, 0
         given = torch.where(upper, 1 - values, values)
         key = (given.float() + 0.0).view(torch.int32)
         key.clamp_min_(-(2**24))  # p below 0 or above 1; either comes to 0x7F000000, above the key of 1
         key = torch.where(upper, 2 * HALF - key, key).bitwise_and_(0x7FFFFFFF)
-        shift, offset = 31 - bits, 0
+        rounded = key & (2**shift - 1)
     if values.dtype == torch.float64:
-        rounded = ((given.float() != given) | ((key & (2**shift - 1)) != 0)).count_nonzero()
-    else:
-        rounded = (key & (2**shift - 1)).count_nonzero()
+        rounded = (given.float() != given) | (rounded != 0)
     key >>= shift
     key += offset
-    return key, rounded
+    return key, rounded.count_nonzero()
 
 
 def valid_bins(scores: Scores, bits: int) -> slice:
@@ -52,18 +55,17 @@ def valid_bins(scores: Scores, bits: int) -> slice:
 
 
 def edges(scores: Scores, bits: int) -> Tensor:
-    """`[2^bits]` float64: the least score of each bin; NaN for bins of none.
+    """`[2^bits]` float64: the least score of each bin of scores.
 
     >>> edges("probabilities", 10)[bins_of(torch.tensor([0.0, 0.25, 1.0]), "probabilities", 10)[0]].tolist()
     [0.0, 0.25, 1.0]
     """
     number = torch.arange(2**bits, dtype=torch.int64)
     if scores == "logits":
-        key = (number - 2 ** (bits - 1)) << (32 - bits)
+        key = ((number - 2 ** (bits - 1)) << (32 - bits)).clamp_min(LEAST)
         single: Tensor = (key ^ ((key >> 31) & 0x7FFFFFFF)).int()
         return single.view(torch.float32).double()
     key = number << (31 - bits)
-    low = torch.where(key <= HALF, key, 2 * HALF - key)
-    value = low.clamp_min(0).int().view(torch.float32).double()
-    edge = torch.where(key <= HALF, value, 1 - value)
-    return edge.where(low >= 0, torch.nan)
+    low = torch.where(key <= HALF, key, (2 * HALF - key).clamp_min(0))
+    value = low.int().view(torch.float32).double()
+    return torch.where(key <= HALF, value, 1 - value)

@@ -34,8 +34,8 @@ class Ranking(Streaming):
     Rows are counted in bins that are the top bits of their scores, read as ordered integers: 2^bits bins, the same for
     every batch, fine wherever scores lie, at logits of 60 as at probabilities of 1e-6. Rows of one bin count as tied.
     `Value.error` is what the order inside the bins can change at most, computed from the counts themselves; with a
-    million logits of a network and 18 bits some 1e-4, while the true error is some 1e-7. It is 0 where every score is
-    the edge of its bin: bfloat16, float16 with 19 bits, whole numbers, scores that are all equal.
+    million logits of a network and 18 bits some 1e-4, while the true error is some 1e-7. It is 0 where no
+    score has more digits than its bin: bfloat16, float16 with 19 bits, whole numbers below 512.
 
     Args:
         kind: `"binary"`; `"multiclass"`, each class against the rest; `"multilabel"`.

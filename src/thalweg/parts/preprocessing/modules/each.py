@@ -92,5 +92,3 @@ def after(before: "Fitted | Each | None", then: "Fitted | Each") -> "Fitted | Ea
 def in_turn(*modules: Any) -> InTurn:
     """The modules in their order, nested ones unfolded."""
     return InTurn([link for m in modules for link in (m.links if isinstance(m, InTurn) else [m])])
-
-

@@ -80,8 +80,6 @@ def former(form: str | list[str], count: int) -> dict[str, Any]:
     return {"module": "Each", "names": None if form == "tuple" else list(form), "parts": [affine] * count}
 
 
-
-
 def restore_former_table(state: Mapping[str, Tensor], encoder: TableEncoder) -> TablePreprocessing:
     """The module of a run that was made when every table was standardized, with one-hot categories."""
     scale = state["scale"]  # 1 / standard deviation, 0 of a constant column
