@@ -13,7 +13,7 @@ from statistics import median
 
 import numpy as np
 import torch
-from sklearn.decomposition import PCA as OraclePCA
+from sklearn import decomposition
 from sklearn.preprocessing import MinMaxScaler, RobustScaler, StandardScaler
 from torch import Tensor
 
@@ -103,8 +103,13 @@ def whole_fits() -> None:
         (MinMax(per="column"), MinMaxScaler(), x, "60,000 × 784"),
         (Robust(per="column"), RobustScaler(), x[:20_000], "20,000 × 784"),
         (Robust(per="column"), RobustScaler(), x, "60,000 × 784, ours a sketch"),
-        (PCA(), OraclePCA(whiten=True, svd_solver="covariance_eigh"), x, "60,000 × 784, theirs in float32"),
-        (PCA(), OraclePCA(whiten=True, svd_solver="covariance_eigh"), x[:20_000].double(), "20,000 × 784 of float64"),
+        (PCA(), decomposition.PCA(whiten=True, svd_solver="covariance_eigh"), x, "60,000 × 784, theirs in float32"),
+        (
+            PCA(),
+            decomposition.PCA(whiten=True, svd_solver="covariance_eigh"),
+            x[:20_000].double(),
+            "20,000 × 784 of float64",
+        ),
     ]
     print("\n| fit in memory | rows | ours, s | scikit-learn, s | ratio |\n|---|---|---|---|---|")
     for part, other, values, size in cases:
@@ -135,7 +140,7 @@ def whitening() -> None:
     for name, x in cases.items():
         y = PCA().fit(rows_of(x)).double()(x)
         z = ZCA(floor=0).fit(rows_of(x)).double()(x)
-        theirs = OraclePCA(whiten=True).fit_transform(x.numpy())
+        theirs = decomposition.PCA(whiten=True).fit_transform(x.numpy())
         values = torch.linalg.eigvalsh(covariance(z))
         of_zca = float(torch.minimum(values.abs(), (values - 1).abs()).max())
         shares = [

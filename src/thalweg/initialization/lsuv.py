@@ -37,7 +37,9 @@ def unit_variance(network: nn.Module, inputs: Inputs, users: Sequence[User], row
             variance = scale(network, inputs, seen, user, lsuv)
             word = f"output variance {variance:.3g}"
             drawn = spread(getattr(user.module, user.weight.name))
-            done[user.name] = replace(row, wanted=None, drawn=drawn, done=f"{row.done}; scaled on data, {word}")
+            done[user.name] = replace(
+                row, gain=None, wanted=None, drawn=drawn, done=f"{row.done}; scaled on data, {word}"
+            )
     return [done[row.name] for row in rows]
 
 

@@ -111,7 +111,7 @@ class Initialization:
 
         rows: list[Any] = [row.cells() for row in self.rows]
         heading = f"Initialization by {self.initializer}"
-        return framed(card(heading, Html(self.figure()), pairs(self.summary()), table(COLUMNS, rows)))
+        return framed(card(heading, Html(self.figure()), pairs(self.summary()), table(COLUMNS, rows, cls="text")))
 
 
 def short(value: float | None) -> str:

@@ -88,7 +88,7 @@ def test_a_last_single_value_joins_the_ghost_before_it() -> None:
     assert ghost.bounds(torch.zeros(9, 6, 2)) == [4, 4, 1]
     assert ghost.bounds(torch.zeros(3, 6)) == [3]
     with pytest.raises(ValueError, match="more than 1 value per channel"):
-        GhostBatchNorm(size=1).build(6, dims=0)(torch.randn(3, 6))
+        GhostBatchNormNd(6, size=1)(torch.randn(3, 6))
 
 
 def test_gradients() -> None:

@@ -177,6 +177,13 @@ def test_same_seed_same_noise_and_nothing_at_inference(make):
 
 
 @every_case
+@pytest.mark.parametrize("train", [True, False])
+def test_gradients_equal_finite_differences(make, train):
+    module, x = make().double().train(train), torch.randn(4, 6, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda value: seeded(module, value), (x,))
+
+
+@every_case
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
 def test_dtypes_zero_rows_and_strides(make, dtype):
     module = make().to(dtype)

@@ -52,6 +52,38 @@ def test_resumes_bit_identical(part, tmp_path):
         assert torch.equal(a, b)
 
 
+class Residual(nn.Module):
+    """Every kind of noise, per row and per batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(6, 16), nn.Linear(16, 3)
+        self.branch = nn.Sequential(
+            R.Dropout(0.2, scale_at="inference"),
+            R.DropConnect(nn.Linear(16, 16), 0.2, mode="row"),
+            R.AlphaDropout(0.1),
+            R.DropConnect(nn.Linear(16, 16), 0.2),
+            R.ChannelDropout(0.1),
+            R.StochasticDepth(0.2),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = self.first(x).tanh()
+        return self.last(hidden + self.branch(hidden))
+
+
+@pytest.mark.parametrize("stop", [1, 2])
+def test_noise_of_our_modules_resumes_bit_identical(stop, tmp_path):
+    torch.manual_seed(0)
+    network, data = Residual(), rows()
+    own, other = (tw.Experiment(network, train=data, loss="cross_entropy", directory=tmp_path / name) for name in "ab")
+    whole = own.train(plan(None), listeners=())
+    parts = other.resume(other.train(plan(None, epochs=stop), listeners=()), epochs=3, listeners=())
+    for a, b in zip(whole.network.parameters(), parts.network.parameters(), strict=True):
+        assert torch.equal(a, b)
+    assert whole.predict_uncertainty(data[0][:5]).mean.shape == (5, 3)
+
+
 def test_proximal_l1_selects_inputs(tmp_path):
     """Only three of the six inputs matter: the others' weights become exactly 0."""
     torch.manual_seed(0)

@@ -1,11 +1,15 @@
 """Kernels of torch that compute more than their names say, and what per-parameter counts need on the host."""
 
+from collections.abc import Iterator
 from functools import cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
+
+CACHED = 2**16  # weights: with their gradients, state and what is computed on the way they fill a second-level cache
+ALMOST_ONE = 1 - 2**-53  # as β₂ it leaves v as it is: 1 itself would have a correction of 0
 
 
 def divide_(
@@ -114,3 +118,27 @@ def chosen(lists: "list[list[Tensor]]", positions: list[int]) -> "list[list[Tens
     if len(positions) == len(lists[0]):
         return lists
     return [[tensors[i] for i in positions] for tensors in lists]
+
+
+def in_cache(lists: "list[list[Tensor]]") -> "Iterator[list[list[Tensor]]]":
+    """The lists in pieces that stay in a CPU's cache for several passes, large tensors cut along their memory.
+
+    The tensors of one position are laid out alike and without gaps, so that flat views of them go together.
+    """
+    sizes = [tensor.numel() for tensor in lists[0]]
+    if not lists[0][0].is_cpu or sum(sizes) <= CACHED:
+        yield lists
+        return
+    taken: list[int] = []
+    for k, size in enumerate(sizes):
+        if size > CACHED:
+            cut = [tensors[k].as_strided((size,), (1,)).split(CACHED) for tensors in lists]
+            for pieces in zip(*cut, strict=True):
+                yield [[piece] for piece in pieces]
+            continue
+        if taken and sum(sizes[i] for i in taken) + size > CACHED:
+            yield [[tensors[i] for i in taken] for tensors in lists]
+            taken = []
+        taken.append(k)
+    if taken:
+        yield [[tensors[i] for i in taken] for tensors in lists]

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from thalweg.parts.optimizers.kernels import alike, chosen, divide_, whole
+from thalweg.parts.optimizers.kernels import ALMOST_ONE, alike, chosen, divide_, in_cache, whole
 from thalweg.parts.optimizers.optimizer import Optimizer, Slots, State, decayed, in_range, zero_steps
 
 if TYPE_CHECKING:
@@ -155,35 +155,33 @@ class NAdam(Optimizer):
     def _move(self, lists: "list[list[Tensor]]", lr: float, step: float) -> None:
         """One step of parameters that have made equally many: a pass of Adam's kernel for each part of n_t.
 
-        Both passes update v, the first one a copy of it.
+        The first updates v, the second m.
         """
-        import torch
-
         parameters, gradients, means, squares, products = lists
         beta1, beta2 = self.betas
         now, following = (momentum_at(t, beta1, self.momentum_decay) for t in (step, step + 1))
         of_gradient, of_mean = weights(products[0].item(), now, following)
         root = (1 - beta2**step) ** 0.5
         shrink = self.weight_decay / (of_gradient * root) if self.decoupled_weight_decay else 0.0
-        copies = list(torch._foreach_mul(squares, 1.0))
-        # With β₁ = 0 the mean is the gradient itself, so that the gradient can stand in for it, unchanged if finite.
-        divide_(
-            parameters,
-            gradients,
-            gradients,
-            copies,
-            lr=lr * of_gradient * root,
-            betas=(0.0, beta2),
-            eps=self.eps * root,
-            weight_decay=shrink,
-        )
-        divide_(
-            parameters,
-            gradients,
-            means,
-            squares,
-            lr=lr * of_mean * root,
-            betas=self.betas,
-            eps=self.eps * root,
-            weight_decay=0.0,
-        )
+        for own, found, first, second in in_cache([parameters, gradients, means, squares]):
+            # With β₁ = 0 the mean is the gradient itself, so that it can stand in for it, unchanged if finite.
+            divide_(
+                own,
+                found,
+                found,
+                second,
+                lr=lr * of_gradient * root,
+                betas=(0.0, beta2),
+                eps=self.eps * root,
+                weight_decay=shrink,
+            )
+            divide_(
+                own,
+                found,
+                first,
+                second,
+                lr=lr * of_mean * root,
+                betas=(beta1, ALMOST_ONE),
+                eps=self.eps * root,
+                weight_decay=0.0,
+            )

@@ -4,13 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from thalweg.parts.optimizers.kernels import descend_, divide_
+from thalweg.parts.optimizers.kernels import descend_, divide_, in_cache
 from thalweg.parts.optimizers.optimizer import Optimizer, Slots, decayed, in_range, is_off
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-CACHED = 2**17  # weights; with their gradient and state they fill a second-level cache
 
 
 def rmsprop(
@@ -123,12 +121,9 @@ class RMSprop(Optimizer):
         if self.weight_decay:
             gradients = list(torch._foreach_add(gradients, parameters, alpha=self.weight_decay))
         squares, *others = slots
-        if self.centered and parameters[0].is_cpu and sum(p.numel() for p in parameters) > CACHED:
-            # Ten passes over one tensor after the other stay in the cache, over all of them they do not.
-            for i, parameter in enumerate(parameters):
-                self._centered_kernel([parameter], [gradients[i]], [squares[i]], [[o[i]] for o in others], lr)
-        elif self.centered:
-            self._centered_kernel(parameters, gradients, squares, others, lr)
+        if self.centered:
+            for own, found, variances, *rest in in_cache([parameters, gradients, squares, *others]):
+                self._centered_kernel(own, found, variances, rest, lr)
         elif self.momentum:
             self._divide_(others[0], gradients, squares, lr=-1.0, weight_decay=self.momentum - 1)
             descend_(parameters, others[0], lr=lr)

@@ -1,4 +1,4 @@
-"""Tables as numbers: a DataFrame's mixed columns as numbers and codes, on the host, because text cannot enter a network.
+"""Tables as numbers: a DataFrame's columns as numbers and codes, on the host, because text cannot enter a network.
 
 The part `Table` says how the model's first module, `TablePreprocessing`, turns these into features.
 """

@@ -34,9 +34,9 @@ class Table(Preparation):
         missing: what fills a missing number: the "median" or the "mean" of the training rows, or a number.
         indicator: whether a column with missing values in training adds one that says where they are.
         categories: `"onehot"`: one column per level, and one for "other". `"index"`: one column with the place of the
-            level, the most frequent first, "other" last: for `nn.Embedding`, of `sizes` entries. `"ordinal"`: one number,
-            the place of the level in numeric or alphabetical order, prepared as the numbers are ("other" is missing).
-            `"frequency"`: one number, the share of the training rows that the level has, prepared likewise.
+            level, the most frequent first, "other" last: for `nn.Embedding`, of `sizes` entries. `"ordinal"`: one
+            number, the place of the level in numeric or alphabetical order, prepared as the numbers are ("other" is
+            missing). `"frequency"`: one number, the share of the training rows that the level has, prepared likewise.
         max_levels: largest number of levels of a category, at least 2; of one with more, the `max_levels − 1` most
             frequent keep their own.
         min_rows: a level that fewer training rows have is "other"; at least 1.

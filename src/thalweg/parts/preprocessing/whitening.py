@@ -32,8 +32,8 @@ class Whitening(Preparation):
 
         if num_columns > MOST_COLUMNS:
             raise DataError(
-                f"{type(self).__name__} got rows of {num_columns:,} values, whose covariance has their square; it takes "
-                f"up to {MOST_COLUMNS:,}. Make the rows smaller (images of fewer pixels), or use Standardize."
+                f"{type(self).__name__} got rows of {num_columns:,} values, whose covariance has their square; it "
+                f"takes up to {MOST_COLUMNS:,}. Make the rows smaller (images of fewer pixels), or use Standardize."
             )
         return Covariance.empty(num_columns)
 

@@ -39,8 +39,8 @@ class ZCA(Whitening):
     tensor([[1., 0.],
             [0., 1.]])
 
-    Source: Bell, Sejnowski 1997, "The independent components of natural scenes are edge filters"; lecture row L13. Neither
-    scikit-learn nor PyTorch has it.
+    Source: Bell, Sejnowski 1997, "The independent components of natural scenes are edge filters"; lecture row L13.
+    Neither scikit-learn nor PyTorch has it.
     """
 
     floor: float = 1e-3

@@ -55,7 +55,7 @@ class Dropout(nn.Dropout):
         if self.scale_at == "training":
             return F.dropout(x, self.p, self.training, self.inplace)
         if self.training:
-            return x * torch.bernoulli(x, 1 - self.p)
+            return x * torch.bernoulli(x.detach(), 1 - self.p)
         return x * (1 - self.p)
 
     def extra_repr(self) -> str:

@@ -7,7 +7,7 @@ from thalweg.parts.preprocessing.modules.fitted import Fitted
 
 
 class RowStandardize(Fitted):
-    """y = (x − mean of its row) / standard deviation of its row, over all that a row holds; a constant row becomes 0."""
+    """y = (x − mean of its row) / standard deviation of its row, over all in it; a constant row becomes 0."""
 
     def prepare(self, x: Tensor) -> Tensor:
         rest = tuple(range(1, x.ndim))

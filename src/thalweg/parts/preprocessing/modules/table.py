@@ -154,7 +154,7 @@ def fitted_numbers(part: Preparation, rows: Rows) -> Fitted:
 
 
 def by_column(part: Preparation) -> Preparation:
-    """The part with numbers for each column by itself where it would choose: a table's columns have units of their own."""
+    """The part, for each column by itself where it would choose: a table's columns have units of their own."""
     if isinstance(part, Chain):
         return Chain(*map(by_column, part.parts))
     return replace(part, per="column") if isinstance(part, PerColumn) and part.per == "auto" else part

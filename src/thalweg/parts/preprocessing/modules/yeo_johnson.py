@@ -48,7 +48,7 @@ class YeoJohnson(Fitted):
 
 
 def yeo_johnson(x: Tensor, power: Tensor) -> Tensor:
-    """ψ(λ, x) = ((1 + x)^λ − 1) / λ for x ≥ 0, −((1 − x)^(2−λ) − 1) / (2 − λ) below; a logarithm where it divides by 0."""
+    """ψ(λ, x) = ((1 + x)^λ − 1) / λ for x ≥ 0, −((1 − x)^(2−λ) − 1) / (2 − λ) below; or a logarithm."""
     exponent = torch.where(x >= 0, power, 2 - power)
     zero = exponent.abs() < NEAR
     log = x.abs().log1p()
