@@ -12,6 +12,7 @@ from thalweg.measure.answers import constant_starts, lowest, sheet_of, starts_of
 from thalweg.measure.head import head_of
 from thalweg.measure.untouched import untouched
 from thalweg.parts.optimizers import Adam
+from thalweg.parts.regularizers.recognize import noises
 from thalweg.readings import Reading
 from thalweg.train.clone import clone
 from thalweg.train.losses import LossFunction
@@ -43,9 +44,9 @@ class Arm:
 def without_dropout(network: nn.Module) -> nn.Module:
     """Training mode, dropout modules off: nothing can be learned by heart that is hidden at random."""
     network.train()
-    for module in network.modules():
-        if isinstance(module, nn.modules.dropout._DropoutNd):
-            module.eval()
+    for noise in noises(network):
+        if noise.attribute in ("p", "drop_prob"):  # a module that does nothing else
+            noise.module.training = False
     return network
 
 

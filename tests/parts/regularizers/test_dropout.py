@@ -128,6 +128,7 @@ def test_whole_channels_and_branches_drop():
     ("layer", "x"),
     [
         (nn.Linear(6, 4), torch.randn(5, 6)),
+        (nn.Linear(6, 4, bias=False), torch.randn(5, 3, 2, 6)),
         (nn.Conv2d(6, 4, 3, groups=2), torch.randn(5, 6, 7, 7)),
         (nn.ConvTranspose1d(6, 4, 3), torch.randn(5, 6, 7)),
     ],
@@ -135,7 +136,7 @@ def test_whole_channels_and_branches_drop():
 )
 def test_drop_connect_drops_weights_and_keeps_the_bias(layer, x):
     """The output is that of the layer whose weights are multiplied by the drawn masks, sample by sample."""
-    for mode in ("batch", "row"):
+    for mode in ("batch", "row") if isinstance(layer, nn.Linear) else ("batch",):
         module = DropConnect(layer, 0.5, mode=mode)
         found = seeded(module, x)
         torch.manual_seed(0)
@@ -237,6 +238,10 @@ def test_exports_for_inference(make):
         (lambda: DropConnect(nn.ReLU()), r"got ReLU, whose `weight` is no parameter"),
         (lambda: DropConnect(nn.Linear(2, 2), 1.0), r"p=1.0; allowed: a probability from 0 to below 1"),
         (lambda: DropConnect(nn.Linear(2, 2), mode="rows"), r"mode='rows'"),
+        (
+            lambda: DropConnect(nn.Conv1d(2, 2, 1), mode="row"),
+            r"mode='row' with Conv1d; allowed: nn.Linear, or 'batch'",
+        ),
         (lambda: StochasticDepth(-0.1), r"StochasticDepth got p=-0.1"),
         (lambda: StochasticDepth(0.1, mode="sample"), r"mode='sample'; allowed: 'row' or 'batch'"),
     ],

@@ -9,8 +9,6 @@ from torch.nn import functional as F
 
 from thalweg.errors import UsageError
 
-MODES = ("batch", "row")
-
 
 class DropConnect(nn.Module):
     r"""A layer whose single weights are 0 with probability p while training (L30).
@@ -22,14 +20,14 @@ class DropConnect(nn.Module):
     networks before the nonlinearity.
 
     Args:
-        layer: a layer with a `weight` whose first input has a row per sample: linear, convolution, transposed
-            convolution. It is kept as `layer`.
+        layer: a layer with a `weight`: linear, convolution, transposed convolution. It is kept as `layer`.
         p: probability of being dropped, from 0 to below 1.
-        mode: "batch" draws one mask for the whole batch; "row" one per sample, as in the paper, which takes the memory
-            of a copy of the weights per sample.
+        mode: "batch" draws one mask for the whole batch; "row" one per sample `[N, ..., in]`, as in the paper, which is
+            for linear layers and takes the memory of a copy of the weights per sample.
 
     Raises:
-        UsageError: for a value out of range, or a layer without a `weight` that is a parameter.
+        UsageError: for a value out of range, a layer without a `weight` that is a parameter, or mode "row" with another
+            layer than `nn.Linear`.
 
     >>> import torch
     >>> _ = torch.manual_seed(0)
@@ -51,8 +49,10 @@ class DropConnect(nn.Module):
             )
         if not 0 <= p < 1:
             raise UsageError(f"DropConnect got p={p!r}; allowed: a probability from 0 to below 1.")
-        if mode not in MODES:
+        if mode not in ("batch", "row"):
             raise UsageError(f"DropConnect got mode={mode!r}; allowed: 'batch' or 'row'.")
+        if mode == "row" and not isinstance(layer, nn.Linear):
+            raise UsageError(f"DropConnect got mode='row' with {type(layer).__name__}; allowed: nn.Linear, or 'batch'.")
         self.layer, self.p, self.mode = layer, p, mode
 
     def forward(self, x: Tensor) -> Tensor:
@@ -62,11 +62,9 @@ class DropConnect(nn.Module):
         if self.mode == "batch":
             return functional_call(self.layer, {"weight": F.dropout(weight, self.p)}, (x,))  # type: ignore[no-any-return]
 
-        def one(own: Tensor, row: Tensor) -> Tensor:
-            return functional_call(self.layer, {"weight": own}, (row[None],))[0]  # type: ignore[no-any-return]
-
         weights = F.dropout(weight.expand(len(x), *weight.shape), self.p)
-        return torch.func.vmap(one)(weights, x)
+        output = torch.einsum("noi,n...i->n...o", weights, x)
+        return output if self.layer.bias is None else output + self.layer.bias  # type: ignore[operator]
 
     def extra_repr(self) -> str:
         return f"p={self.p}, mode={self.mode!r}"

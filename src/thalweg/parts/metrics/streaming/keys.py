@@ -31,7 +31,7 @@ def bins_of(values: Tensor, scores: Scores, bits: int) -> tuple[Tensor, Tensor]:
     else:
         upper = values > 0.5
         shift, offset = 31 - bits, 0
-        given = torch.where(upper, 1 - values, values)
+        given = torch.minimum(values, 1 - values)
         key = (given.float() + 0.0).view(torch.int32)
         key.clamp_min_(-(2**24))  # p below 0 or above 1; either comes to 0x7F000000, above the key of 1
         key = torch.where(upper, 2 * HALF - key, key).bitwise_and_(0x7FFFFFFF)

@@ -43,7 +43,7 @@ class Regression(Streaming):
     0.9
 
     Source: Chan, Golub and LeVeque 1979; Koenker and Bassett 1978; lecture row L41. torchmetrics sums squares in the
-    dtype of the batch: at an offset of 1,000 its R² of float32 targets is wrong.
+    dtype of the batch: at an offset of 10,000 it has an R² of 0.99 where 0.78 is right.
     """
 
     STATE: ClassVar[tuple[str, ...]] = ("counts", "sums", "moments", "extremes")
