@@ -535,3 +535,17 @@ def test_kernel_equals_torch_on_cuda(optimizer, recording):
     params = parameters(recording.start, torch.float64, "cuda")
     expected = replay(reference(optimizer, params), params, gradients)
     assert error(replay_kernel(optimizer, recording.start, gradients, torch.float64, "cuda"), expected) < 1e-12
+
+
+@every_case
+def test_large_parameters_in_pieces_equal_torch(optimizer):
+    """Above a cache's size some kernels go piece by piece, across small tensors and along the memory of large ones."""
+    generator = torch.Generator().manual_seed(0)
+    image = torch.randn(40, 24, 9, 9, generator=generator, dtype=torch.float64).to(memory_format=torch.channels_last)
+    shapes = [(40, 30), (300, 250), (2, 3), (200, 200), (250, 200)]
+    start = [*(torch.randn(shape, generator=generator, dtype=torch.float64) for shape in shapes), image]
+    gradients = [[torch.randn_like(p) * (1 + step) for p in start] for step in range(7)]
+    params = parameters(start, torch.float64)
+    expected = replay(reference(optimizer, params), params, gradients)
+    found = replay_kernel(optimizer, start, gradients, torch.float64)
+    assert error(found, expected) < 1e-12

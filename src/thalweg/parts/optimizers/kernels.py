@@ -125,6 +125,8 @@ def in_cache(lists: "list[list[Tensor]]") -> "Iterator[list[list[Tensor]]]":
 
     The tensors of one position are laid out alike and without gaps, so that flat views of them go together.
     """
+    import torch
+
     sizes = [tensor.numel() for tensor in lists[0]]
     if not lists[0][0].is_cpu or sum(sizes) <= CACHED:
         yield lists
@@ -132,7 +134,7 @@ def in_cache(lists: "list[list[Tensor]]") -> "Iterator[list[list[Tensor]]]":
     taken: list[int] = []
     for k, size in enumerate(sizes):
         if size > CACHED:
-            cut = [tensors[k].as_strided((size,), (1,)).split(CACHED) for tensors in lists]
+            cut = [torch.split(tensors[k].as_strided((size,), (1,)), CACHED) for tensors in lists]
             for pieces in zip(*cut, strict=True):
                 yield [[piece] for piece in pieces]
             continue

@@ -4,14 +4,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from thalweg.parts.optimizers.kernels import descend_, divide_, in_cache
+from thalweg.parts.optimizers.kernels import descend_, in_cache
 from thalweg.parts.optimizers.optimizer import Optimizer, Slots, shrinkage
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
-
-SMALL = 1e-30  # leaves 1 as it is, and makes 0 of 0/0
 
 
 def lion(
@@ -111,24 +109,11 @@ class Lion(Optimizer):
     ) -> None:
         import torch
 
-        for own, found, means in in_cache([parameters, gradients, slots[0]]):
-            self._move(own, found, means, lr)
-
-    def _move(self, parameters: "list[Tensor]", gradients: "list[Tensor]", means: "list[Tensor]", lr: float) -> None:
-        """Adam's kernel decays the parameters and moves them by directions whose square is 1, or 0, in one pass."""
-        import torch
-
         beta1, beta2 = self.betas
-        directions = list(torch._foreach_lerp(means, gradients, 1 - beta1))
-        torch._foreach_sign_(directions)
-        divide_(
-            parameters,
-            directions,
-            directions,
-            directions,
-            lr=lr,
-            betas=(0.0, 0.0),
-            eps=SMALL,
-            weight_decay=self.weight_decay,
-        )
-        descend_(means, gradients, lr=beta2 - 1, weight_decay=-1.0)
+        for own, found, means in in_cache([parameters, gradients, slots[0]]):
+            directions = list(torch._foreach_lerp(means, found, 1 - beta1))
+            torch._foreach_sign_(directions)
+            if self.weight_decay:  # before, because torch's fused SGD rounds the two together, which adds up
+                torch._foreach_mul_(own, 1 - lr * self.weight_decay)
+            descend_(own, directions, lr=lr)
+            descend_(means, found, lr=beta2 - 1, weight_decay=-1.0)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from thalweg.parts.optimizers.kernels import alike, chosen, descend_, divide_
+from thalweg.parts.optimizers.kernels import alike, chosen, descend_, divide_, in_cache
 from thalweg.parts.optimizers.optimizer import Optimizer, Slots, State, decayed, in_range, shrinkage, zero_steps
 
 if TYPE_CHECKING:
@@ -159,7 +159,8 @@ class RAdam(Optimizer):
             gradients = list(torch._foreach_add(gradients, parameters, alpha=self.weight_decay))
         elif self.weight_decay:
             torch._foreach_mul_(parameters, 1 - lr * self.weight_decay)
-        torch._foreach_lerp_(means, gradients, 1 - beta1)
-        torch._foreach_mul_(squares, beta2)
-        torch._foreach_addcmul_(squares, gradients, gradients, 1 - beta2)
-        descend_(parameters, means, lr=lr / (1 - beta1**step))
+        for own, found, first, second in in_cache([parameters, gradients, means, squares]):
+            torch._foreach_lerp_(first, found, 1 - beta1)
+            torch._foreach_mul_(second, beta2)
+            torch._foreach_addcmul_(second, found, found, 1 - beta2)
+            descend_(own, first, lr=lr / (1 - beta1**step))
