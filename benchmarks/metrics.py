@@ -3,7 +3,7 @@
     OMP_NUM_THREADS=1 python benchmarks/metrics.py
 
 Times are medians of interleaved calls in one process, one thread, of the process's CPU time; a streamed one includes
-making the histogram, updating it and computing. `benchmarks/peers/metrics.py` has the step's update beside torchmetrics.
+making the histogram, updating it and computing. `benchmarks/peers/metrics.py` has a step's update beside torchmetrics.
 """
 
 import platform

@@ -61,23 +61,27 @@ def updates() -> None:
     print("\n| update, µs | thalweg | torchmetrics | unchecked | ratio | unchecked |\n|---|---|---|---|---|---|")
     for num_classes in (10, 100):
         for rows in (64, 256, 1024):
-            output, target = batch(rows, num_classes)
-            ours = Confusion(num_classes)
-            checked, unchecked = (collection(num_classes, checked=checked) for checked in (True, False))
-            taken = times(
-                {
-                    "ours": lambda: ours.update(output, target),
-                    "checked": lambda: checked.update(output, target),
-                    "unchecked": lambda: unchecked.update(output, target),
-                }
-            )
-            assert torch.equal(
-                Confusion(num_classes).update(output, target).matrix(),
-                theirs.MulticlassConfusionMatrix(num_classes)(output, target),
-            )
-            each = " | ".join(f"{seconds * 1e6:.0f}" for seconds in taken.values())
-            ratios = " | ".join(f"{taken[name] / taken['ours']:.1f}×" for name in ("checked", "unchecked"))
-            print(f"| {rows} rows, {num_classes} classes | {each} | {ratios} |")
+            one_update(rows, num_classes)
+
+
+def one_update(rows: int, num_classes: int) -> None:
+    output, target = batch(rows, num_classes)
+    ours = Confusion(num_classes)
+    checked, unchecked = (collection(num_classes, checked=checked) for checked in (True, False))
+    taken = times(
+        {
+            "ours": lambda: ours.update(output, target),
+            "checked": lambda: checked.update(output, target),
+            "unchecked": lambda: unchecked.update(output, target),
+        }
+    )
+    assert torch.equal(
+        Confusion(num_classes).update(output, target).matrix(),
+        theirs.MulticlassConfusionMatrix(num_classes)(output, target),
+    )
+    each = " | ".join(f"{seconds * 1e6:.0f}" for seconds in taken.values())
+    ratios = " | ".join(f"{taken[name] / taken['ours']:.1f}×" for name in ("checked", "unchecked"))
+    print(f"| {rows} rows, {num_classes} classes | {each} | {ratios} |")
 
 
 def areas() -> None:

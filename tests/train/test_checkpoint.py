@@ -249,3 +249,9 @@ def test_a_process_killed_while_saving_leaves_a_whole_checkpoint(tmp_path: Path)
         process.wait()
         tensors, facts = load_checkpoint(folder, "last")
         assert bool((tensors["w"] == facts["step"]).all())
+
+
+def test_a_single_number_of_any_stride_is_written(tmp_path: Path) -> None:
+    column = torch.arange(3.0).reshape(1, 3).T[2]  # shape [1], stride 3, which torch calls contiguous
+    save_checkpoint(tmp_path, "one", {"x": column}, {})
+    assert load_checkpoint(tmp_path, "one")[0]["x"].tolist() == [2.0]

@@ -1,4 +1,4 @@
-"""Metrics on real predictions: half of scikit-learn's breast-cancer rows, and of its digits, by a plain linear model."""
+"""Metrics on real predictions: a linear model's of half of scikit-learn's breast-cancer rows, and of its digits."""
 
 import math
 from functools import cache
@@ -9,15 +9,27 @@ from sklearn import datasets
 from torch import Tensor
 
 from thalweg.parts import metrics
+from thalweg.parts.metrics import multilabel
 from thalweg.parts.metrics.several_classes import one_vs_rest
 
 Rows = tuple[Tensor, Tensor]
+AVERAGES = ("micro", "macro", "weighted")
 
 
 def draw() -> dict[str, str]:
     """The pictures of the pages."""
+    ranking, losses, named = roc_and_precision(), of_probabilities(), by_name()
     return {
-        "ranking": roc_and_precision(),
+        "by_name": named,
+        "forms": named,
+        "values": guaranteed(),
+        "ranking": ranking,
+        "exact_ranking": ranking,
+        "probability": losses,
+        "losses": losses,
+        "agreement": agreement(),
+        "top_k": top_k(),
+        "multilabel": label_sets(),
         "operating": at_limits(),
         "calibration": reliability(),
         "confusion": by_threshold(),
@@ -27,12 +39,12 @@ def draw() -> dict[str, str]:
     }
 
 
-def fit(x: Tensor, y: Tensor, decay: float) -> Tensor:
-    """Logits of all rows by a softmax regression on the even ones, 300 steps of all rows."""
+def fit(x: Tensor, y: Tensor, decay: float, steps: int = 300) -> Tensor:
+    """Logits of all rows by a softmax regression on the even ones, in steps of all of them."""
     x = torch.cat([(x - x[::2].mean(0)) / x[::2].std(0).clamp_min(1e-6), torch.ones(len(x), 1).double()], 1)
     weights = torch.zeros(x.shape[1], int(y.max()) + 1, dtype=torch.float64)
     true = torch.nn.functional.one_hot(y).double()
-    for _ in range(300):
+    for _ in range(steps):
         gradient = x[::2].T @ ((x[::2] @ weights).softmax(1) - true[::2]) / len(x[::2])
         weights -= 0.5 * (gradient + decay * weights)
     return x @ weights
@@ -100,7 +112,7 @@ def reliability() -> str:
                 x_range=(0, 1),
                 y_range=(0, 1),
                 diagonal=True,
-            )  # fmt: skip
+            )
         )
     return row(*panels)
 
@@ -158,3 +170,74 @@ def quantile_losses() -> str:
         curves(losses, "quantile loss of one row", "target - prediction"),
         curves(means, "mean over 2,000 normal targets", "one prediction for all"),
     )
+
+
+def of_probabilities() -> str:
+    p = torch.linspace(0.005, 0.995, 199, dtype=torch.float64)
+    true = torch.tensor([1])
+    named = {"kind": "binary", "scores": "probabilities"}
+    losses = [
+        ("log loss", p, [metrics.log_loss(value[None], true, **named) for value in p]),
+        ("Brier score", p, [metrics.brier_score(value[None], true, **named) for value in p]),
+        ("perplexity / 10", p, [metrics.perplexity(value[None], true, **named) / 10 for value in p]),
+    ]
+    return curves(losses, "one row", "probability of its true class", y_range=(0, 5))
+
+
+def agreement() -> str:
+    """Nine of ten rows of either class right, while class 1 becomes rare."""
+    shares = torch.linspace(0.005, 0.5, 100, dtype=torch.float64)
+    matrices = [torch.tensor([[0.9, 0.1], [0.1, 0.9]]) * torch.stack([1 - s, s])[:, None] for s in shares]
+    found = [
+        ("accuracy", shares, [metrics.accuracy(m) for m in matrices]),
+        ("F1", shares, [metrics.f1(m, positive=1) for m in matrices]),
+        ("MCC", shares, [metrics.mcc(m) for m in matrices]),
+        ("kappa", shares, [metrics.kappa(m) for m in matrices]),
+    ]
+    return curves(found, "recall and specificity of 0.9", "share of class 1", y_range=(0, 1))
+
+
+def top_k() -> str:
+    logits, true = digits()
+    ks = range(1, 10)
+    wrong = [("wrong", list(ks), [1 - metrics.top_k_accuracy(logits, true, k=k) for k in ks])]
+    return curves(wrong, "digits: share whose digit is not among the first k", "k")
+
+
+def label_sets() -> str:
+    """A made-up set: labels of 50 to 2 % of rows, found as well as each other."""
+    generator = torch.Generator().manual_seed(0)
+    true = torch.rand(4000, 5, generator=generator) < torch.tensor([0.5, 0.3, 0.15, 0.05, 0.02])
+    logits = torch.randn(4000, 5, generator=generator) + 2.5 * true - 2
+    cuts = torch.linspace(-3, 2, 51)
+    states = [multilabel.counts(logits - cut, true) for cut in cuts]
+    found = [(f"{a} F1", cuts, [metrics.label_share(s, "f_beta", average=a) for s in states]) for a in AVERAGES]
+    found.append(("samples F1", cuts, [metrics.sample_share(logits - cut, true, "f_beta") for cut in cuts]))
+    found.append(("Hamming loss", cuts, [metrics.hamming_loss(s) for s in states]))
+    return curves(found, "five labels, of 50 to 2 % of rows", "threshold on the logit")
+
+
+def by_name() -> str:
+    """What metrics by name say of a network along its training."""
+    bunch = datasets.load_digits()
+    x, y = torch.tensor(bunch.data), torch.tensor(bunch.target)
+    steps = [1, 2, 3, 5, 8, 12, 20, 30, 50, 80, 120]
+    logits = [fit(x, y, 3e-2, k)[1::2] for k in steps]
+    names = ("accuracy", "macro_f1", "mcc", "auc", "top_3_accuracy", "brier")
+    series = [(name, steps, [metrics.metric(name, "multiclass")(z, y[1::2]) for z in logits]) for name in names]
+    return curves(series, "digits, rows that were not trained on", "step", x_scale="log", y_range=(0, 1))
+
+
+def guaranteed() -> str:
+    """The error of a streamed area: as guaranteed by its bins, and true."""
+    generator = torch.Generator().manual_seed(0)
+    target = torch.randint(2, (20_000,), generator=generator)
+    score = torch.randn(20_000, generator=generator) + target
+    exact = metrics.roc_auc(score, target)
+    bits = list(range(10, 21))
+    found = [metrics.Ranking(bits=b).update(score, target).compute()["auc"] for b in bits]
+    series = [
+        ("guaranteed", bits, [value.error for value in found]),
+        ("true", bits, [abs(value.value - exact) for value in found]),
+    ]
+    return curves(series, "error of the AUC of 20,000 streamed scores", "bits", y_scale="log")

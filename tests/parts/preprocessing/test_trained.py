@@ -97,7 +97,8 @@ def test_regression_targets_come_back_in_their_unit(part: Preparation, tmp_path:
     again = opened_alike(experiment, run, data.data.astype(np.float32), tmp_path)
     found = again.predict(data.data.astype(np.float32)).reshape(-1)
     assert np.corrcoef(np.log(y), np.log(np.maximum(found, 0.1)))[0, 1] > 0.4
-    assert 0.2 < np.median(found) / np.median(y) < 5
+    middle = np.median if "Log" in repr(part) or "Power" in repr(part) else np.mean  # what the loss aims at
+    assert 0.5 < middle(found) / middle(y) < 2
     program = torch.export.load(run.export(tmp_path / "model.pt2")).module()
     x = torch.tensor(data.data[:3], dtype=torch.float32)
     torch.testing.assert_close(program(x), run.model(x))

@@ -29,7 +29,15 @@ class Metric:
         why_undefined: `(output, target) -> reason` for a NaN; empty where the value is defined.
         partial: `(output, target) -> state` of one batch, a small tensor that is added up over the batches; None where
             the metric needs all outputs at once. So the outputs of all rows never stand in memory together.
-        merge: `state -> float` of the added states: exactly what `function` gives on all rows.
+        merge: `state -> float` of the added states: what `function` gives on all rows.
+
+    >>> from thalweg.parts.metrics import metric
+    >>> found = metric("mae", "regression")
+    >>> states = [found.partial(torch.tensor([y + 1.0]), torch.tensor([y])) for y in (1.0, 2.0)]
+    >>> found.merge(states[0] + states[1])
+    1.0
+
+    Source: lecture rows L41 to L43.
     """
 
     name: str

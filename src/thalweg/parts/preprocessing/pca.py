@@ -40,7 +40,7 @@ class PCA(Whitening):
     >>> x = torch.tensor([[2.0, 2.0], [-2.0, -2.0], [1.0, -1.0], [-1.0, 1.0]])
     >>> pca = PCA(components=0.75).fit(Rows(x, torch.zeros(4), torch.arange(4), "train"))
     >>> pca(x).flatten(), pca.report
-    (tensor([ 1.4142, -1.4142,  0.0000,  0.0000]), '1 components of 2 columns')
+    (tensor([ 1.4142, -1.4142,  0.0000,  0.0000]), '1 component of 2 columns')
 
     Source: Pearson 1901; lecture row L13. As scikit-learn's PCA, which divides by N − 1, warns at nothing and whitens
     directions of rounding noise too. PyTorch has `torch.pca_lowrank`, without the scaling.

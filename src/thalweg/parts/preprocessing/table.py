@@ -57,8 +57,8 @@ class Table(Preparation):
     tensor([[-1.4142,  0.0000,  1.0000,  0.0000,  0.0000],
             [ 0.0000,  1.0000,  0.0000,  0.0000,  1.0000]])
 
-    As scikit-learn's ColumnTransformer of SimpleImputer, StandardScaler and OneHotEncoder. Nothing looks at the target.
-    PyTorch has none.
+    Source: lecture row L12. As scikit-learn's ColumnTransformer of SimpleImputer, StandardScaler and OneHotEncoder.
+    Nothing looks at the target. PyTorch has none.
     """
 
     numbers: Preparation = Standardize(per="column")  # noqa: RUF009  (frozen)

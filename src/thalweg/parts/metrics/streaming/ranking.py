@@ -35,7 +35,7 @@ class Ranking(Streaming):
     every batch, fine wherever scores lie, at logits of 60 as at probabilities of 1e-6. Rows of one bin count as tied.
     `Value.error` is what the order inside the bins can change at most, computed from the counts themselves; with a
     million logits of a network and 18 bits some 1e-4, while the true error is some 1e-7. It is 0 where no
-    score has more digits than its bin: bfloat16, float16 with 19 bits, whole numbers below 512.
+    score has more digits than its bin: bfloat16, float16 with 19 bits, whole numbers below 1,024.
 
     Args:
         kind: `"binary"`; `"multiclass"`, each class against the rest; `"multilabel"`.

@@ -69,7 +69,9 @@ class Projection(Fitted):
 
     @property
     def report(self) -> str:
-        return f"{self.matrix.shape[1]:,} components of {prod(self.shape):,} columns" if self.flat else ""
+        count = self.matrix.shape[1]
+        what = "component" if count == 1 else "components"
+        return f"{count:,} {what} of {prod(self.shape):,} columns" if self.flat else ""
 
     def extra_repr(self) -> str:
         return f"{self.matrix.shape[0]:,} -> {self.matrix.shape[1]:,}"
