@@ -236,14 +236,7 @@ class Plan:
                 continue
             part = whole.get(head, getattr(self, head))
             part = AUTOMATIC.get(head, part) if part == "auto" else part
-            if not dataclasses.is_dataclass(part) or isinstance(part, type):
-                raise UsageError(f"Plan field {head!r} is {part!r}, which has no {rest!r}; choose the part first.")
-            own = [f.name for f in fields(part)]
-            if rest not in own:
-                raise UsageError(
-                    f"{type(part).__name__} has no {rest!r}.{did_you_mean(rest, own)} It has: {', '.join(own)}."
-                )
-            whole[head] = dataclasses.replace(part, **{rest: value})
+            whole[head] = changed(head, part, rest, value)
         return dataclasses.replace(self, **whole)
 
     def to_json(self) -> dict[str, Any]:
@@ -324,4 +317,18 @@ def decode(name: str, value: Any) -> Any:
 def decode_option(name: str, value: Any) -> Any:
     if isinstance(value, list):
         return tuple(decode_option(name, item) for item in value)
-    return decode(name, value) if isinstance(value, Mapping) and "name" in value else value
+    # A part's name as it is written: "linear" is a form of some schedules, "Linear" a schedule.
+    part = isinstance(value, str) and value in names_of(FAMILIES[name])
+    return decode(name, value) if part or (isinstance(value, Mapping) and "name" in value) else value
+
+
+def changed(field: str, part: Any, name: str, value: Any) -> Any:
+    """A part with one of its fields changed; a dotted name changes a part in it: `"then.final"`."""
+    if not dataclasses.is_dataclass(part) or isinstance(part, type):
+        raise UsageError(f"Plan field {field!r} is {part!r}, which has no {name!r}; choose the part first.")
+    own = [f.name for f in fields(part)]
+    head, _, rest = name.partition(".")
+    if head not in own:
+        raise UsageError(f"{type(part).__name__} has no {head!r}.{did_you_mean(head, own)} It has: {', '.join(own)}.")
+    new = changed(f"{field}.{head}", getattr(part, head), rest, value) if rest else value
+    return dataclasses.replace(part, **{head: decode_option(field.partition(".")[0], new)})

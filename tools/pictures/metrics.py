@@ -84,7 +84,8 @@ def roc_and_precision() -> str:
 
 
 def at_limits() -> str:
-    logits, true = (tensor[::6] for tensor in binary())  # few rows, so that the steps are seen
+    logits, true = binary()
+    logits = (2 * logits).round()  # ties: without them the curve has no slopes to interpolate on
     limits = torch.linspace(0, 0.3, 121).tolist()
     reached = [metrics.tpr_at_fpr(logits, true, fpr=limit) for limit in limits]
     line = [metrics.tpr_at_fpr(logits, true, fpr=limit, interpolate=True) for limit in limits]

@@ -92,7 +92,7 @@ def draw() -> dict[str, str]:
         "sgd": ways([plain, ("momentum 0.9", SGD(momentum=0.9)), ("Nesterov 0.9", SGD(momentum=0.9, nesterov=True))]),
         "adagrad": ways([plain, ("Adagrad", Adagrad())]),
         "rmsprop": ways([plain, ("RMSprop", RMSprop()), ("centered", RMSprop(centered=True))]),
-        "adam": ways([plain, ("Adam", Adam()), ("amsgrad", Adam(amsgrad=True))]),
+        "adam": ways([plain, ("Adam", Adam()), ("β₂ = 0.9", Adam(betas=(0.9, 0.9)))]),
         "adamw": ways([plain, ("AdamW, λ = 0", AdamW(weight_decay=0.0)), ("AdamW, λ = 0.5", AdamW(weight_decay=0.5))]),
         "nadam": ways([plain, ("Adam", Adam()), ("NAdam", NAdam())]),
         "radam": ways([plain, ("Adam", Adam()), ("RAdam", RAdam())]),
@@ -118,10 +118,16 @@ def ways(shown: list[tuple[str, Optimizer]]) -> str:
 
 @cache
 def best_path(surface: Surface, part: Optimizer) -> Tensor:
-    """`[STEPS + 1, 2]`, of the rate that ends lowest: in the mean of log(loss − least) over the last third."""
+    """`[STEPS + 1, 2]`, of the rate that ends lowest and stays in the picture, where one does.
+
+    How low is the mean of log(loss − least) over the last third.
+    """
     paths = foreign_paths(surface, part) if isinstance(part, Foreign) else rule_paths(surface, part)
     above = (surface.value(paths[..., 0], paths[..., 1]) - surface.least).clamp(min=1e-12).log()
     ends = above[-STEPS // 3 :].mean(0).nan_to_num(math.inf)
+    low, high = torch.tensor([surface.x, surface.y], dtype=torch.float64).unbind(1)
+    stays = ((paths >= low) & (paths <= high)).all(2).all(0)
+    ends = ends.where(stays, math.inf) if bool(stays.any()) else ends
     return paths[:, int(ends.argmin())]
 
 
@@ -155,23 +161,20 @@ def matrix_paths(surface: Surface, part: Muon, here: Tensor, rates: Tensor) -> T
 
 
 def foreign_paths(surface: Surface, part: Foreign) -> Tensor:
-    """The same, one rate after the other; of a schedule-free one the averages."""
-    found = []
-    for rate in RATES[::2]:
-        point = nn.Parameter(torch.tensor(surface.start, dtype=torch.float64))
-        built = replace(part, lr=rate).build([point])
-        swaps = isinstance(part, ScheduleFree)
-        path = [point.detach().clone()]
-        for _ in range(STEPS):
-            if swaps:
-                built.train()  # type: ignore[attr-defined]
-            point.grad = slope(surface, point.detach()[None])[0]
-            built.step()
-            if swaps:
-                built.eval()  # type: ignore[attr-defined]
-            path.append(point.detach().clone())
-        found.append(torch.stack(path))
-    return torch.stack(found, 1)
+    """The same, each rate in a group of its own; of a schedule-free one the averages."""
+    points = [nn.Parameter(torch.tensor(surface.start, dtype=torch.float64)) for _ in RATES]
+    built = replace(part, lr=1.0).build([{"params": [p], "lr": r} for p, r in zip(points, RATES, strict=True)])
+    found, swaps = [torch.stack(points).detach()], isinstance(part, ScheduleFree)
+    for _ in range(STEPS):
+        if swaps:
+            built.train()  # type: ignore[attr-defined]
+        for point, gradient in zip(points, slope(surface, torch.stack(points).detach()), strict=True):
+            point.grad = gradient
+        built.step()
+        if swaps:
+            built.eval()  # type: ignore[attr-defined]
+        found.append(torch.stack(points).detach())
+    return torch.stack(found)
 
 
 def slope(surface: Surface, here: Tensor) -> Tensor:
@@ -204,8 +207,29 @@ def course(surface: Surface, frame: Frame, path: Tensor) -> str:
 
 def contours(surface: Surface, frame: Frame) -> str:
     """Lines of equal loss, at quantiles of what the picture shows."""
-    segments = traced(surface)
-    return "".join(f"M{at(frame.x(a))} {at(frame.y(b))}L{at(frame.x(c))} {at(frame.y(d))}" for a, b, c, d in segments)
+    places = [
+        (f"{at(frame.x(a))} {at(frame.y(b))}", f"{at(frame.x(c))} {at(frame.y(d))}") for a, b, c, d in traced(surface)
+    ]
+    return "".join("M" + "L".join(line) for line in joined(places))
+
+
+def joined(segments: list[tuple[str, str]]) -> list[list[str]]:
+    """Segments that share an end as lines."""
+    left: dict[str, list[str]] = {}
+    for a, b in segments:
+        if a != b:
+            left.setdefault(a, []).append(b)
+            left.setdefault(b, []).append(a)
+    lines = []
+    for start in sorted(left, key=lambda place: len(left[place]) != 1):  # open ends first, then rings
+        while left[start]:
+            line = [start]
+            while left[line[-1]]:
+                following = left[line[-1]].pop()
+                left[following].remove(line[-1])
+                line.append(following)
+            lines.append(line)
+    return lines
 
 
 @cache

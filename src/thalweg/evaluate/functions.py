@@ -20,7 +20,7 @@ from thalweg.evaluate.weighted import (
     roc_auc_by_weight,
     row_mean_by_weight,
 )
-from thalweg.parts.metrics import multilabel, ranking
+from thalweg.parts.metrics import multilabel
 from thalweg.parts.metrics.forms import Kind, Scores, binary_scores, label_matrix, labels, pairs, predictions
 from thalweg.parts.metrics.per_position import COUNT, HITS, LOSS
 from thalweg.parts.metrics.probability import brier_scores, log_losses

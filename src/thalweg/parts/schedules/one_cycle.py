@@ -84,7 +84,8 @@ class OneCycle(Schedule):
         if step < turn:
             progress, end = step / turn, peak
         else:
-            progress, start = (step - turn) / (num_steps - 1 - turn), peak
+            falling = num_steps - 1 - turn  # none where the one step there is is the peak
+            progress, start = (step - turn) / falling if falling else 0.0, peak
         if self.form == "cosine":
             return half_cosine(start, end, progress)
         return start + (end - start) * min(progress, 1.0)

@@ -54,7 +54,8 @@ class Sequential(Schedule):
                 part.check(end - begin)
 
     def warmup_steps(self, num_steps: int) -> int:
-        return self.parts[0].warmup_steps(max(steps_of(self.at[0], num_steps), 1))
+        first, _, length = self._at(0, num_steps)
+        return first.warmup_steps(length)
 
     def informed(self, history: Sequence[Measured], num_steps: int) -> Schedule:
         parts = []
