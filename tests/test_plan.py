@@ -95,6 +95,21 @@ def test_plans_need_no_torch() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+def test_dotted_names_reach_into_parts_of_parts_and_take_what_json_has() -> None:
+    S = tw.schedules  # noqa: N806
+    plan = tw.Plan().replace(**{"schedule": "Warmup", "schedule.then": "Cosine", "schedule.then.final": 0.1})
+    assert plan.schedule == S.Warmup(then=S.Cosine(final=0.1))
+    cycled = tw.Plan().replace(**{"schedule": "OneCycle", "schedule.momenta": [0.85, 0.95]})
+    assert cycled.schedule == S.OneCycle(momenta=(0.85, 0.95))
+    both = {"name": "Several", "parts": [{"name": "L1", "strength": 0.1}, "MaxNorm"]}
+    parts = (tw.regularizers.L1(strength=0.1), tw.regularizers.MaxNorm())
+    assert tw.Plan.from_json({"regularizer": both}).regularizer == tw.regularizers.Several(parts=parts)
+    with pytest.raises(UsageError, match="Cosine has no 'finale'. Did you mean 'final'"):
+        plan.replace(**{"schedule.then.finale": 0.1})
+    with pytest.raises(UsageError, match="'schedule.warmup' is 0.05, which has no 'final'"):
+        plan.replace(**{"schedule.warmup.final": 0.1})
+
+
 def test_a_dotted_name_changes_the_part_that_auto_stands_for() -> None:
     plan = tw.Plan().replace(**{"optimizer.lr": 0.1, "schedule.warmup": 0.2})
     assert plan.optimizer == tw.optimizers.AdamW(lr=0.1, weight_decay=0.01)

@@ -317,8 +317,9 @@ def decode(name: str, value: Any) -> Any:
 def decode_option(name: str, value: Any) -> Any:
     if isinstance(value, list):
         return tuple(decode_option(name, item) for item in value)
-    # A part's name as it is written: "linear" is a form of some schedules, "Linear" a schedule.
-    part = isinstance(value, str) and value in names_of(FAMILIES[name])
+    # A part's name as it is written: "linear" is a form of some schedules, "Linear" a schedule. An option of a torch
+    # optimizer may be any text.
+    part = isinstance(value, str) and name != "optimizer" and value in names_of(FAMILIES[name])
     return decode(name, value) if part or (isinstance(value, Mapping) and "name" in value) else value
 
 

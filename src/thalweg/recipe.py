@@ -16,9 +16,10 @@ from thalweg.data.rows import AnyRows, DatasetRows, Rows, take, tensors_of
 from thalweg.data.sample import spread
 from thalweg.data.stored import GuardedArrays
 from thalweg.data.task import CLASSES, Task
-from thalweg.parts.optimizers import ScheduleFree
+from thalweg.parts.optimizers import Muon, ScheduleFree
 from thalweg.parts.schedules import Schedule, Warmup
 from thalweg.plan import AUTOMATIC, Plan
+from thalweg.train.step import undecayed
 
 STEPS = 2500  # of a training, where the epochs' limits allow
 EPOCHS = (15, 60)
@@ -85,6 +86,21 @@ def schedule_for(plan: Plan) -> tuple[Schedule, str]:
     if isinstance(plan.optimizer, ScheduleFree):
         return Warmup(), "an average of the weights takes the place of a falling rate"
     return AUTOMATIC["schedule"], "a high rate first, then down to 0 (L27)"
+
+
+def told_of(plan: Plan, network: nn.Module) -> list[Decision]:
+    """What the optimizer does with some of the network's tensors: who moves them, and which no decay reaches."""
+    optimizer, found = plan.optimizer, []
+    assert optimizer != "auto"
+    if isinstance(optimizer, Muon):
+        first, *rest = optimizer.describe_routing(network).splitlines()
+        found.append(Decision("optimizer.route", first, "; ".join(rest) or "there is nothing else"))
+    spared = undecayed(network)
+    count = sum(p.requires_grad and id(p) in spared for p in network.parameters())
+    if optimizer.weight_decay and count and not plan.decay_all:
+        reason = f"not on biases, norms and embeddings, {count} tensors here (L29); decay_all=True does"
+        found.append(Decision("optimizer.weight_decay", f"{optimizer.weight_decay:g}", reason))
+    return found
 
 
 def text(value: object) -> str:

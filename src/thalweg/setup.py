@@ -39,7 +39,7 @@ from thalweg.parts.preprocessing.modules.fitted import Fitted
 from thalweg.parts.preprocessing.modules.table import TablePreprocessing
 from thalweg.parts.preprocessing.modules.target import fit_target
 from thalweg.plan import Plan
-from thalweg.recipe import Decision, resolve
+from thalweg.recipe import Decision, resolve, told_of
 from thalweg.train.clone import clone
 from thalweg.train.evaluation import evaluating
 from thalweg.train.kept import KeptModule
@@ -158,6 +158,7 @@ def set_up(
         setup.class_dim = -1 if dim == output.dim() - 1 else dim
     if plan.gradient_checkpointing:
         blocks_of(network)  # that there are some
+    setup.decisions += told_of(plan, network)
     lay_out(setup, prepared.train, loss)
     try_single_row(setup, prepared.train)
     assert isinstance(plan.batch_size, int)

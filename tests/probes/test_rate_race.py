@@ -11,12 +11,15 @@ from torch.nn import functional as F
 
 from thalweg.data.rows import DatasetRows, Rows
 from thalweg.errors import TrainingError
-from thalweg.parts.optimizers import SGD, Adagrad, Adam, AdamW
+from thalweg.parts.optimizers import SGD, Adagrad, Adam, AdamW, Lion, Muon, NAdam, RAdam, ScheduleFree, Torch
 from thalweg.probes.course import divide
 from thalweg.probes.rate_race import race, smoothed_minimum, span
 from thalweg.readings import Readings
 
 CALIFORNIA = Path(__file__).parents[3] / "shared" / "data" / "california_housing.csv.gz"
+
+
+OF_TORCH = [Torch(kind=f"torch.optim.{name}") for name in ("Adadelta", "Adafactor", "ASGD", "Adamax", "Rprop")]
 
 
 def rows_of(inputs, target):
@@ -104,6 +107,19 @@ def test_real_labels_are_learnable_and_random_ones_are_not(digits, optimizer):
         assert none.text.startswith("nothing learnable")
         assert Readings(none.readings).value("race.learnable") == 0
         assert 1e-4 < none.rate < 1
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [Adam(amsgrad=True), NAdam(), RAdam(), Lion(), Muon(), ScheduleFree(), ScheduleFree(base="sgd"), *OF_TORCH],
+    ids=lambda part: getattr(part, "kind", "") or repr(part).partition("(weight")[0],
+)
+def test_every_optimizer_finds_a_rate_that_learns(digits, optimizer):
+    found = race(mlp(64, 10), F.cross_entropy, optimizer, digits, batch_size=32, seconds=0.2)
+    assert found.learnable is True
+    losses = {float(r.place): r.value for r in Readings(found.readings).of("race.loss")}
+    assert min(losses.values()) < 1.0  # from log 10
+    assert found.low <= found.rate <= found.high
 
 
 def test_breast_cancer_is_learnable(breast_cancer):
