@@ -104,9 +104,9 @@ def test_dotted_names_reach_into_parts_of_parts_and_take_what_json_has() -> None
     both = {"name": "Several", "parts": [{"name": "L1", "strength": 0.1}, "MaxNorm"]}
     parts = (tw.regularizers.L1(strength=0.1), tw.regularizers.MaxNorm())
     assert tw.Plan.from_json({"regularizer": both}).regularizer == tw.regularizers.Several(parts=parts)
-    with pytest.raises(UsageError, match="Cosine has no 'finale'. Did you mean 'final'"):
+    with pytest.raises(UsageError, match=r"Cosine has no 'finale'\. Did you mean 'final'"):
         plan.replace(**{"schedule.then.finale": 0.1})
-    with pytest.raises(UsageError, match="'schedule.warmup' is 0.05, which has no 'final'"):
+    with pytest.raises(UsageError, match=r"'schedule\.warmup' is 0\.05, which has no 'final'"):
         plan.replace(**{"schedule.warmup.final": 0.1})
 
 

@@ -1,9 +1,10 @@
 """What a plan changes in a network before it trains: activations, normalization, dropout, the first weights."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from thalweg.data.sample import head
 from thalweg.errors import ModelError
@@ -20,10 +21,20 @@ NONE_FOUND = (
 )
 
 
-def alter(network: nn.Module, plan: Plan, *, built_with_activation: bool = False) -> list[Decision]:
+def alter(
+    network: nn.Module,
+    plan: Plan,
+    *,
+    built_with_activation: bool = False,
+    originals: Mapping[str, Tensor] | None = None,
+) -> list[Decision]:
     """Changes the modules of `network`, in place, as the plan asks; says what was changed.
 
-    A builder with an argument `activation` has got the plan's already (`built_with_activation`).
+    Args:
+        network: with every tensor in its shape: lazy layers have run.
+        plan: whose fields `activation`, `normalization` and `dropout` are taken.
+        built_with_activation: whether the network's builder has got the plan's as an argument.
+        originals: the weights that a run had normalized, by the place of their layers: those are here.
 
     Raises:
         ModelError: where the network has nothing of the kind.
@@ -37,7 +48,7 @@ def alter(network: nn.Module, plan: Plan, *, built_with_activation: bool = False
     decisions = []
     changes: tuple[tuple[str, Any, Callable[[nn.Module, Any], list[str]], str], ...] = (
         ("activation", plan.activation, replace_activations, "activation between its layers"),
-        ("normalization", plan.normalization, replace_normalization, "normalization"),
+        ("normalization", plan.normalization, partial(replace_normalization, originals=originals), "normalization"),
         ("dropout", plan.dropout, set_dropout, "dropout"),
     )
     for field, value, change, what in changes:
@@ -49,7 +60,9 @@ def alter(network: nn.Module, plan: Plan, *, built_with_activation: bool = False
         places = change(network, value)
         if not places:
             raise ModelError(NONE_FOUND.format(field, value, type(network).__name__, what))
-        told = places if len(places) <= 6 else [*places[:5], places[-1]]  # the last may say what was left alone
+        told = places
+        if len(places) > 7:  # the last may say what was left alone
+            told = [*places[:5], f"{len(places) - 6} more", places[-1]]
         decisions.append(Decision(field, str(value), f"asked for; changed at {', '.join(told)}"))
     return decisions
 

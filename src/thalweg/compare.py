@@ -74,6 +74,7 @@ def compare(
     """Trains each plan on each seed, one seed after the other, and compares the selection measure."""
     chosen = seeds_of(seeds, experiment, plans[0])
     named = dict(zip(names_of(plans), plans, strict=True))
+    require_trainable(experiment, named)
     what = "-".join(varied(plans)) if len(varied(plans)) == 1 else "plans"
     contest = Contest(named, chosen, new_run_folder(experiment.directory, f"compare-{what}"))
     contest.values, contest.runs = {name: [] for name in named}, {name: [] for name in named}
@@ -94,6 +95,16 @@ def compare(
     if not contest.measure:
         raise KeyboardInterrupt
     return save(experiment, contest)
+
+
+def require_trainable(experiment: "Experiment", plans: Mapping[str, Plan]) -> None:
+    """Sets every arm up once before the first is trained: that one cannot be is known now, not after hours."""
+    for name, plan in plans.items():
+        try:  # without what is timed or drawn
+            experiment._set_up(plan.replace(memory_format="contiguous", workers=0, initialization=None))
+        except ThalwegError as error:
+            error.add_note(f"In the comparison's arm {name}; nothing has been trained.")
+            raise
 
 
 def train_one(experiment: "Experiment", contest: Contest, name: str, seed: int, listeners: Sequence[Listener]) -> str:
@@ -179,6 +190,8 @@ def plans_of(given: Sequence[Plan | Mapping[str, Any]], plan: Plan | None, chang
         if isinstance(values, str) or not isinstance(values, Sequence):
             raise UsageError(f"compare got {name}={values!r}; give a list of values: {name}=[..., ...].")
         whole = [(plan or Plan()).replace(**{name: value}) for value in values]
+    if len({item.seed for item in whole}) > 1:
+        raise UsageError("compare got plans of different seeds; it trains all on the same: compare(..., seeds=[0, 1]).")
     if len(whole) < 2:
         raise UsageError(
             f"compare got {len(whole)} arm{'' if len(whole) == 1 else 's'}; it takes two at least: "
@@ -191,11 +204,13 @@ def seeds_of(seeds: int | Sequence[int], experiment: "Experiment", plan: Plan) -
     """The seeds: as given, or so many from the plan's own or the experiment's on."""
     if is_integer(seeds):
         start = experiment.seed if plan.seed == "auto" else int(plan.seed)
-        seeds = range(start, start + int(seeds))  # type: ignore[arg-type]
-    assert isinstance(seeds, Sequence)
-    if len(seeds) < 2 or len(set(seeds)) < len(seeds) or not all(map(is_integer, seeds)):
-        raise UsageError(f"compare got seeds={list(seeds)!r}; allowed: a number from 2, or as many different integers.")
-    return tuple(seeds)
+        chosen: Any = range(start, start + int(seeds))  # type: ignore[arg-type]
+    else:
+        chosen = seeds
+    several = isinstance(chosen, Sequence) and len(chosen) > 1 and all(map(is_integer, chosen))
+    if not several or len(set(chosen)) < len(chosen):
+        raise UsageError(f"compare got seeds={seeds!r}; allowed: a number from 2, or as many different integers.")
+    return tuple(chosen)
 
 
 def varied(plans: Sequence[Plan]) -> list[str]:

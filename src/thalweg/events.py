@@ -74,6 +74,7 @@ class EpochEnded:
     seconds: float
     best: bool
     metrics: Mapping[str, float] = field(default_factory=dict)
+    penalty: float | None = None  # of the plan's regularizer, where it is one that has a value
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from thalweg.build import ModelSource, name_of
+from thalweg.build import ModelSource, name_of, takes_activation
 from thalweg.data.prepare import prepare
 from thalweg.data.rows import BatchRows, Collate, StepFunction
 from thalweg.data.seal import Seal
@@ -251,6 +251,8 @@ class Experiment:
         output, target = run.outputs(self.data.validation)
         scores = scores_of(self.loss_name, output, labels=kind == "multilabel")
         if not isinstance(threshold, str):
+            if not isinstance(threshold, int | float):
+                raise UsageError(f"threshold={threshold!r}: give a name such as 'f1', or one probability.")
             check_threshold(threshold, self.task)
             value = threshold if scores == "probabilities" else math.log(threshold / (1 - threshold))
             return Threshold(value, scores, "given")
@@ -309,7 +311,12 @@ class Experiment:
     def _facts(self) -> dict[str, Any]:
         seal = self.data.test
         sealed = {} if seal is None else {"digest": seal.digest, "openings": seal.count(), "rows": len(seal)}
-        return {"digest": self._digest(), "seal": sealed, "source": self.source}
+        return {
+            "digest": self._digest(),
+            "seal": sealed,
+            "source": self.source,
+            "builder_takes_activation": takes_activation(self.model),
+        }
 
     def _digest(self) -> str:
         """Tells one set of training and validation rows from another: their numbers and targets."""

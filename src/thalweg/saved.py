@@ -1,6 +1,7 @@
 """A run's trained model: loaded with its weights, asked for predictions, exported."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,9 +17,12 @@ from thalweg.data.inputs import InputSpec
 from thalweg.data.rows import AnyRows, Rows, StepOutput, call, tensors_of
 from thalweg.data.task import Task
 from thalweg.errors import ModelError, StoreError, UsageError
+from thalweg.evaluate.estimates import undefined
 from thalweg.evaluate.measures import evaluate_outputs, measure_positions
 from thalweg.evaluate.own import measure_own
 from thalweg.evaluate.result import Result, Threshold
+from thalweg.parts.activations.recognize import is_activation
+from thalweg.parts.metrics import metric
 from thalweg.parts.metrics.forms import Scores, binary_scores, label_scores, neutral
 from thalweg.parts.metrics.per_position import row_sums
 from thalweg.parts.preprocessing.modules.fitted import Fitted
@@ -37,6 +41,8 @@ BATCH_ROWS = 1024
 OWN_BATCHES = 32  # whose losses tell the spread of a step's own loss
 BATCH_NUMBERS = 2**24  # of the outputs of a batch: 64 MiB
 CHECKPOINTS = "checkpoints"
+ORIGINAL = ".parametrizations.weight.original"  # in the name of a weight that a plan's normalization is put on
+TOO_LARGE = "not measured here: the outputs of all positions at once would be too large"
 CUT = ("binary", "multilabel")  # tasks whose scores are cut at a threshold
 
 
@@ -74,9 +80,16 @@ def load_model(
     """The run's model: just trained (`setup`), or built again and given the saved weights."""
     if setup is not None:
         return Model(setup.network, setup.preprocessing, setup.target_scaling).eval()
+    weights = kept_weights(run)
     if network is not None:
         network = clone(network)
-        alter(network, run.plan)
+        alter(
+            network,
+            run.plan,
+            built_with_activation=run.store.get("builder_takes_activation", False),
+            originals={k.removesuffix(ORIGINAL): v for k, v in weights.items() if k.endswith(ORIGINAL)},
+        )
+        require_same_activations(run, network)
     elif experiment is not None:
         network = experiment._set_up(run.plan).network.cpu()
     else:
@@ -84,21 +97,36 @@ def load_model(
             f"The code of the network of {run.name} is not stored, only its weights. Open the run with "
             "experiment.open(name), or with Run.open(path, network=...) and a module of the same architecture."
         )
-    load_weights(run, network)
+    load_weights(run, network, weights)
     preprocessing, scaling = load_preparation(run.directory, InputSpec.from_json(run.store.get("inputs")))
     return Model(network, preprocessing, scaling).eval()
 
 
-def load_weights(run: "Run", network: nn.Module) -> None:
-    """Puts the weights that the run kept into the network. Raises `StoreError` where they do not fit."""
+def kept_weights(run: "Run") -> dict[str, Tensor]:
+    """The weights that the run ended with, by name."""
     folder = run.directory / CHECKPOINTS
     best = (run.store.get("best") or {}).get("epoch") or (folder / "best.json").is_file()
     if run.plan.keep == "best" and best:
-        weights = load_checkpoint(folder, "best")[0]
-    else:
-        state = load_checkpoint(folder, "last")[0]
-        kept = "average." if any(k.startswith("average.") for k in state) else "network."
-        weights = {k.removeprefix(kept): v for k, v in state.items() if k.startswith(kept)}
+        return load_checkpoint(folder, "best")[0]
+    state = load_checkpoint(folder, "last")[0]
+    kept = "average." if any(k.startswith("average.") for k in state) else "network."
+    return {k.removeprefix(kept): v for k, v in state.items() if k.startswith(kept)}
+
+
+def require_same_activations(run: "Run", network: nn.Module) -> None:
+    """Raises `StoreError` where an activation is not the run's, which the weights would not show."""
+    trained = {layer["place"]: layer["kind"] for layer in run.store.get("layers", [])}
+    for place, module in network.named_modules():
+        kind = type(module).__name__
+        if trained.get(place, kind) != kind and is_activation(module):
+            raise StoreError(
+                f"The network has {kind} at {place!r}, where {run.name} was trained with {trained[place]}. Open the "
+                "run with the network it was trained with."
+            )
+
+
+def load_weights(run: "Run", network: nn.Module, weights: dict[str, Tensor]) -> None:
+    """Puts the weights into the network. Raises `StoreError` where they do not fit."""
     own = tensors(network)
     wrong = sorted(own.keys() ^ weights.keys()) + [k for k in own if k in weights and own[k].shape != weights[k].shape]
     if wrong:
@@ -168,7 +196,10 @@ def measure_model(
     if task.kind == "per_position":  # the outputs of all rows, a number per class of each position, would be too large
         batches = batches_of(model, rows, few_rows(rows.target[0], task))
         sums = [row_sums(output, target).cpu() for output, target in batches]
-        return measure_positions(torch.cat(sums), groups=rows.groups, seed=0, replicates=1000)
+        result = measure_positions(torch.cat(sums), groups=rows.groups, seed=0, replicates=1000)
+        asked = [m.name for m in (metric(name, task.kind) for name in metrics) if m.name not in result]
+        left_out = tuple(undefined(name, TOO_LARGE, len(rows)) for name in asked)
+        return replace(result, measures=(*result.measures, *left_out))
     output, target = outputs_of(model, rows)
     scores = scores_of(loss_name, output, labels=task.kind == "multilabel")
     names = tuple(map(str, task.targets if task.kind == "regression" else task.classes))
@@ -204,7 +235,10 @@ def rows_of(run: "Run", x: Any) -> AnyRows:
         )
     train = None if run._experiment is None else run._experiment.data.train
     spec = InputSpec.from_json(run.store.get("inputs"))
-    return asked_rows(x, spec, train, any_length=kind == "per_position")
+    rows = asked_rows(x, spec, train, any_length=kind == "per_position")
+    if not len(rows):
+        raise UsageError("There are no rows to predict: the inputs have none. Give at least one.")
+    return rows
 
 
 def own_losses(model: nn.Module, rows: AnyRows, size: int) -> tuple[list[float], list[int]]:

@@ -125,7 +125,6 @@ def set_up(
     chosen = [metric(name, prepared.task.kind) for name in metrics]
     spec = spec_of(shaped, prepared.task.num_outputs)
     network = build_network(model, spec, seed=int(own_seed), device=device, activation=plan.activation)
-    altered = alter(network, plan, built_with_activation=takes_activation(model))
     plan, loaded = loaded_plan(plan, prepared.train)
     plan, decisions = resolve(
         plan,
@@ -140,14 +139,18 @@ def set_up(
     if table is None and plan.preprocessing == "standardize":
         preprocessing = Standardize().fit(prepared.train)
     scaling = fit_scaling(plan.target_scaling, prepared.train)
-    decisions += found_by(preprocessing, scaling)
+    decisions += [*found_by(preprocessing, scaling), *smoothing_told(plan)]
     preprocessing, scaling = on(preprocessing, device), on(scaling, device)
     measures = [in_unit(m, scaling) for m in chosen]
-    setup = Setup(network, preprocessing, scaling, measures, device, plan, loaded + altered + decisions)
+    setup = Setup(network, preprocessing, scaling, measures, device, plan, loaded + decisions)
     inputs, target = next(iter(setup.held_out(first, 2).epoch(0)))
     # A module's lazy layers start alike in every run, as its other weights do; a builder's vary with the plan's seed.
     lazy_seed = seed if isinstance(model, nn.Module | KeptModule) else int(own_seed)
-    output = try_forward(network, Rows(inputs, target, first.ids, "train"), seed=lazy_seed)
+    few_rows = Rows(inputs, target, first.ids, "train")
+    output = try_forward(network, few_rows, seed=lazy_seed)
+    if altered := alter(network, plan, built_with_activation=takes_activation(model)):
+        setup.decisions[len(loaded) : len(loaded)] = altered
+        output = try_forward(network, few_rows, seed=lazy_seed)
     if plan.initialization is not None:
         setup.decisions.append(initialize_anew(setup, prepared.train))
     try_loss(loss, loss_name, output, target, prepared.task)
@@ -215,6 +218,12 @@ def found_by(preprocessing: nn.Module | None, scaling: Fitted | None) -> list[De
     told = {"preprocessing": preprocessing, "target_scaling": scaling}
     reports = {name: str(getattr(module, "report", "")) for name, module in told.items()}
     return [Decision(name, "fitted", report) for name, report in reports.items() if report]
+
+
+def smoothing_told(plan: Plan) -> list[Decision]:
+    """What the user asked for and should know when the losses are shown side by side."""
+    why = "asked for; the training loss is of smoothed labels, the validation loss of the labels as they are"
+    return [Decision("label_smoothing", str(plan.label_smoothing), why)] if plan.label_smoothing else []
 
 
 def loaded_plan(plan: Plan, rows: AnyRows) -> tuple[Plan, list[Decision]]:

@@ -419,3 +419,8 @@ def test_the_width_of_the_drawing_is_kept() -> None:
 def test_drawing_needs_no_torch() -> None:
     code = "import sys, thalweg.show.charts; sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_an_interval_beyond_the_limits_is_drawn() -> None:
+    chart = interval_plot([Interval("r2", -0.5, -0.9, -0.1, "-0.5")], title="Measures", limits=(0, 1))
+    assert "-0.5" in texts(chart) if (texts := lambda c: c) else False

@@ -207,3 +207,19 @@ def test_progress_alone_prints_nothing_in_a_pipe() -> None:
     out, err = io.StringIO(), io.StringIO()
     Terminal(out, err)(Progress(1, 10, 1, 1, 0.5))
     assert out.getvalue() + err.getvalue() == ""
+
+
+def test_a_penalty_has_a_column_only_where_there_is_one() -> None:
+    def shown(event: EpochEnded, width: int) -> str:
+        return EpochTable().add(event, width=width)[1].plain
+
+    penalized = replace(epoch(1, 3), penalty=0.0245)
+    assert "penalty" in shown(penalized, 80)
+    assert len(shown(penalized, 80)) <= 80
+    assert "penalty" not in shown(epoch(1, 3), 200)
+
+
+def test_a_long_field_is_told_apart_from_its_value() -> None:
+    stream = io.StringIO()
+    Terminal(stream, io.StringIO())(Decided("label_smoothing", "0.1", "asked for"))
+    assert "label_smoothing = 0.1" in stream.getvalue()

@@ -151,3 +151,17 @@ def test_one_that_takes_two_is_refused() -> None:
 
     with pytest.raises(UsageError, match=r"loss\(output, target, weight\), and mine cannot be"):
         weighted_loss(mine, None)
+
+
+def test_a_loss_that_cannot_be_hashed_is_a_loss_of_ones_own() -> None:
+    @dataclass  # whose equality takes its hash away
+    class Focal:
+        gamma: float
+
+        def __call__(self, output: Tensor, target: Tensor) -> Tensor:
+            return output.sum()
+
+    loss = Focal(2.0)
+    assert resolve_loss(loss) == (loss, None)
+    with pytest.raises(UsageError, match="'Focal' cannot be smoothed"):
+        smoothed_loss(loss, 0.1)

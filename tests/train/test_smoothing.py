@@ -192,8 +192,22 @@ def test_refused_before_the_first_step(tmp_path):
     def step(model, batch):
         return F.cross_entropy(model(batch[0]), batch[1])
 
-    with pytest.raises(UsageError, match="'step_loss' cannot be smoothed"):
+    with pytest.raises(UsageError, match="your step computes the loss"):
         tw.Experiment(nn.Linear(6, 3), train=rows(), step=step, directory=tmp_path).train(plan())
+
+    def own(output, target, weight):
+        return (F.cross_entropy(output, target, reduction="none") * weight).sum()
+
+    weighed = {"class_weights": "balanced", "task": "multiclass", "directory": tmp_path}
+    with pytest.raises(UsageError, match="the loss 'own' cannot be smoothed"):
+        tw.Experiment(nn.Linear(6, 3), train=rows(), loss=own, **weighed).train(plan())
+
+
+def test_that_the_two_losses_are_of_other_labels_is_said(tmp_path):
+    run = tw.Experiment(nn.Linear(6, 3), train=rows(), loss="cross_entropy", directory=tmp_path).train(plan())
+    said = [d["reason"] for d in run.decisions if d["field"] == "label_smoothing"]
+    assert len(said) == 1
+    assert "smoothed labels" in said[0]
 
 
 @pytest.mark.slow

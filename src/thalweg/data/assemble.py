@@ -18,6 +18,7 @@ from thalweg.data.inputs import InputSpec
 from thalweg.data.rows import Collate, DatasetRows, Inputs, Part, Rows, StepFunction, map_inputs, take, tensors_of
 from thalweg.data.sample import read
 from thalweg.data.sources import Source, SourceInputs, name_input, read_source
+from thalweg.data.split import group_codes
 from thalweg.data.stored import ArrayDataset, GuardedArrays, look_through
 from thalweg.data.tables import TargetName, check_column
 from thalweg.data.task import Task, class_codes, encode_target
@@ -49,13 +50,14 @@ class Encoded:
 @dataclass(frozen=True, eq=False)
 class PartOf:
     """A part before it is copied out: the data it comes from, which of their rows, whether the user gave it, and the
-    weights `[N]` of these rows where they have any of their own.
+    weights and groups `[N]` of these rows where they have any of their own.
     """
 
     data: Encoded
     ids: Tensor
     given: bool = False
     weights: Tensor | None = None
+    groups: Tensor | None = None
 
     @classmethod
     def of(cls, data: Encoded, ids: Tensor, weights: Tensor | None) -> "PartOf":
@@ -131,10 +133,13 @@ def read_part(
     spec: InputSpec,
     task: Task,
     sample_weights: Any = None,
+    groups: Any = None,
     collate: Collate | None = None,
     step: StepFunction | None = None,
 ) -> PartOf:
-    """Validation or test data as the user gave them, in the form of the training data, with a column's weights."""
+    """Validation or test data as the user gave them, in the form of the training data, with columns of weights, and of
+    groups where they have it.
+    """
     with naming(part):
         data = from_polars(open_part(data, part, target=target, form=image_form(spec)))
         tabular = is_frame(data)
@@ -151,7 +156,10 @@ def read_part(
         if isinstance(sample_weights, str | int) and is_table(source.inputs):
             check_column(source.inputs, sample_weights, what="the sample weights")
             weights = find_sample_weights(source.inputs[sample_weights], len(encoded))
-        return PartOf(encoded, torch.arange(len(encoded)), given=True, weights=weights)
+        codes = None
+        if isinstance(groups, str | int) and is_table(source.inputs) and groups in source.inputs:
+            codes = group_codes(source.inputs[groups], len(encoded))
+        return PartOf(encoded, torch.arange(len(encoded)), given=True, weights=weights, groups=codes)
 
 
 @contextmanager

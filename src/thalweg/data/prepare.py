@@ -145,7 +145,7 @@ def prepare(
         )
     shares = {part: find_share(part, value) for part, value in given.items()}
     check_split(split, shares, ordered=groups is not None or time is not None)
-    whole = read_source(opened.train, target=target, collate=collate, step=step)
+    whole, group_column = read_source(opened.train, target=target, collate=collate, step=step), groups
     if step is not None and not whole.labeled and whole.collate is None:
         step = partial(on_inputs, step)
     example = whole.target if whole.example is None else whole.example
@@ -163,7 +163,8 @@ def prepare(
     alike: dict[str, Any] = {"spec": spec, "task": found, "collate": collate, "step": step}
     for part, ids in held:
         if shares[part] is None:
-            parts[part] = read_part(given[part], part, target=target, sample_weights=sample_weights, **alike)
+            columns: dict[str, Any] = {"target": target, "sample_weights": sample_weights, "groups": group_column}
+            parts[part] = read_part(given[part], part, **columns, **alike)
         elif len(ids):
             parts[part] = PartOf.of(data, ids, samples)
     parts, label_weights = weigh(parts, found, class_weights)
@@ -172,7 +173,7 @@ def prepare(
     rows = {part: make_rows(of, part, spec, found, step) for part, of in parts.items()}
     if groups is not None:
         codes = group_codes(groups, len(data))
-        rows |= {part: replace(rows[part], groups=codes[of.ids]) for part, of in parts.items() if not of.given}
+        rows |= {p: replace(rows[p], groups=of.groups if of.given else codes[of.ids]) for p, of in parts.items()}
     readings = find_duplicates(rows)
     summary["notes"] += duplicate_notes(readings)
     return Prepared(

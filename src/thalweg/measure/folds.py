@@ -16,7 +16,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from thalweg.data.noise import global_rng_kept
 from thalweg.data.rows import Inputs, call
 from thalweg.measure.watcher import tensors_in
+from thalweg.parts.normalization.modules.ghost import GhostBatchNormNd
+from thalweg.parts.normalization.modules.synchronized import SyncBatchNormNd
 
+# Classes whose evaluation is known, the more special first.
+LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+KINDS: tuple[Any, ...] = (*LAYERS, nn.SyncBatchNorm, GhostBatchNormNd, SyncBatchNormNd, _BatchNorm, nn.Module)
 Pair = tuple[str, str]  # places of a layer and of the batch norm that alone reads its output
 
 
@@ -110,7 +115,9 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if layer is None:
             return "what comes in is not as a linear or convolutional layer gave it"
         output = next(output for output in self.outputs if self.makers[id(output)] is layer)
-        own = [p for m in (layer, norm) for p in m.parameters(recurse=False)]
+        if not (plain(layer) and plain(norm)):
+            return "it or the layer before it has hooks or a forward of its own"
+        own = [t for m in (layer, norm) for t in (*m.parameters(recurse=False), *m.buffers(recurse=False))]
         if is_parametrized(layer) or is_parametrized(norm):
             return "the weight of the layer before it is parametrized"
         if self.readers[id(output)]:
@@ -119,6 +126,13 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return "its weights, or those of the layer before it, are used elsewhere too"
         units_in_dimension_1 = output.dim() == (2 if isinstance(layer, nn.Linear) else len(layer.kernel_size) + 2)
         return "" if units_in_dimension_1 else "it normalizes another dimension than that of the layer's units"
+
+
+def plain(module: nn.Module) -> bool:
+    """Whether a layer or norm computes what torch's class does: a subclass may standardize its weight, or activate."""
+    known = next(kind for kind in KINDS if isinstance(module, kind))
+    own_hooks = len(module._forward_hooks) + len(module._forward_pre_hooks)
+    return not own_hooks and type(module).forward is known.forward
 
 
 @contextmanager

@@ -9,7 +9,9 @@ from thalweg.readings import Readings
 from thalweg.show.report.story import KEYS
 from thalweg.store import FILE, Store
 
-EPOCH_READINGS = ("train.loss", "rate", "rows_per_second", "epoch.seconds", "gradient.norm", "update.ratio")
+EPOCH_READINGS = (
+    "train.loss", "regularizer.penalty", "rate", "rows_per_second", "epoch.seconds", "gradient.norm", "update.ratio",
+)  # fmt: skip
 
 
 def run_document(directory: Path) -> dict[str, Any]:

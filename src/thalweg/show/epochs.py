@@ -14,7 +14,7 @@ ROWS = 20  # of a long training
 
 @dataclass(frozen=True)
 class Column:
-    """`width` counts the gap before it. The widths of all columns sum to 80; `rank` 0 is never left out."""
+    """`width` counts the gap before it. Without the penalty the widths sum to 80; `rank` 0 is never left out."""
 
     name: str
     width: int
@@ -27,10 +27,11 @@ COLUMNS = (
     Column("train loss", 11, 0, lambda e: number(e.train_loss)),
     Column("val loss", 10, 1, lambda e: number(e.validation_loss)),
     Column("metric", 10, 2, lambda e: measure(e.metric_name, e.metric)),
+    Column("penalty", 10, 5, lambda e: number(e.penalty)),
     Column("lr", 8, 4, lambda e: rate(e.rate)),
-    Column("grad norm", 11, 5, lambda e: number(e.gradient_norm, 3)),
-    Column("update/w", 9, 6, lambda e: rate(e.update_ratio)),
-    Column("rows/s", 7, 7, lambda e: speed(e.rows_per_second)),
+    Column("grad norm", 11, 6, lambda e: number(e.gradient_norm, 3)),
+    Column("update/w", 9, 7, lambda e: rate(e.update_ratio)),
+    Column("rows/s", 7, 8, lambda e: speed(e.rows_per_second)),
     Column("time", 7, 3, lambda e: short_duration(e.seconds)),
 )
 
@@ -64,8 +65,7 @@ class EpochTable:
         return [self._row(owed[epoch]) for epoch in sorted(owed)]
 
     def _begin(self, event: EpochEnded, width: int) -> list[Text]:
-        absent = {"val loss": event.validation_loss is None, "metric": event.metric is None}
-        columns = [c for c in COLUMNS if not absent.get(c.name)]
+        columns = columns_of(event)
         while sum(c.width for c in columns) > width and (spare := max(columns, key=lambda c: c.rank)).rank > 0:
             columns.remove(spare)
         self.columns = columns
@@ -82,6 +82,12 @@ class EpochTable:
             style = "bold red" if cell in ("NaN", "∞", "−∞") else "bold" if best and k < 4 else ""
             row.append(cell.rjust(column.width - (k == 0)), style)
         return row
+
+
+def columns_of(event: EpochEnded) -> list[Column]:
+    """The columns that have something to show."""
+    values = {"val loss": event.validation_loss, "metric": event.metric, "penalty": event.penalty}
+    return [c for c in COLUMNS if values.get(c.name, 0) is not None]
 
 
 def worth_a_row(epoch: int, num_epochs: int) -> bool:

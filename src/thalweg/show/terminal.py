@@ -144,7 +144,7 @@ class Terminal:
     def _decided(self, event: Decided) -> None:
         label = "" if self.deciding else "plan"
         setting = styled(event.field.ljust(15), (event.value.ljust(13), "bold"), "  ")
-        wide = self.out.width >= 60 and setting.cell_len <= 30
+        wide = self.out.width >= 60 and setting.cell_len <= 30 and len(event.field) < 15
         if wide:
             head = Text.assemble((f"  {label}".ljust(LABEL), "bold"), setting)
             self.print(*hang(head, styled((event.reason, "dim")), width=self.out.width))

@@ -213,11 +213,12 @@ class Training:
         self.measured.append(Measured(step, train_loss, measured["loss"]))
         self.schedule = self.schedule_at(step)
         speed = self.num_rows / max(seconds, 1e-9)
+        penalty = self.stepper.penalty(step)
         job.writer.add(
             [
                 *self._loss_curve(values.tolist(), step),
                 Reading("train.loss", train_loss, step=step, count=int(items.sum())),
-                *self.stepper.penalty(step),
+                *penalty,
                 *(Reading(f"validation.{name}", v, step=step, count=num_validated) for name, v in measured.items()),
                 Reading("rate", rate, step=step),
                 Reading("rows_per_second", speed, step=step),
@@ -228,6 +229,7 @@ class Training:
         event = EpochEnded(
             epoch + 1, self.num_epochs, step, train_loss, measured["loss"], main, measured.get(main), rate,
             self.monitor.gradient_norm, self.monitor.update_ratio, speed, seconds, better, measured,
+            next((reading.value for reading in penalty if reading.value), None),
         )  # fmt: skip
         self._emit(event)
         return True

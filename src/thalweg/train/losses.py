@@ -131,7 +131,7 @@ def resolve_loss(loss: str | LossFunction) -> tuple[LossFunction, str | None]:
         )
     if isinstance(loss, nn.Module):
         return loss, TORCH_MODULES.get(type(loss))
-    return loss, TORCH_FUNCTIONS.get(loss)
+    return loss, next((name for function, name in TORCH_FUNCTIONS.items() if function is loss), None)
 
 
 def step_loss(output: StepOutput, _target: Tensor, *_weight: Tensor) -> Tensor:

@@ -7,7 +7,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from thalweg.errors import UsageError
-from thalweg.train.losses import NAMED, LabelWeighted, LossFunction, WeightedLoss, binary_cross_entropy, per_class
+from thalweg.train.losses import (
+    NAMED,
+    LabelWeighted,
+    LossFunction,
+    OwnWeighted,
+    WeightedLoss,
+    binary_cross_entropy,
+    per_class,
+    step_loss,
+)
 
 BINARY = (binary_cross_entropy, F.binary_cross_entropy_with_logits)
 
@@ -79,8 +88,11 @@ def refusal(loss: LossFunction, share: float) -> str:
     asked = f"Plan field 'label_smoothing' got {share!r}, and"
     if isinstance(loss, nn.CrossEntropyLoss):
         return f"{asked} the loss has label_smoothing={loss.label_smoothing} of its own. Leave one of them out."
-    known = {function: name for name, function in NAMED.items()}
-    name = known.get(loss) or getattr(loss, "__name__", type(loss).__name__)
+    if loss is step_loss:
+        return f"{asked} your step computes the loss. Smooth in the step, and leave the field at 0."
+    own = loss.loss if isinstance(loss, OwnWeighted) else loss
+    known = next((name for name, function in NAMED.items() if function is own), None)
+    name = known or getattr(own, "__name__", type(own).__name__)
     return (
         f"{asked} the loss {name!r} cannot be smoothed: only cross-entropy and binary cross-entropy of logits can. "
         "Take loss='cross_entropy' or 'binary_cross_entropy', smooth in the loss of your own, or leave the field at 0."

@@ -4,6 +4,7 @@ import torch
 from torch.func import grad
 
 from thalweg.parts.optimizers import SGD
+from thalweg.parts.optimizers.sgd import look_ahead
 
 
 def loss(theta):
@@ -31,8 +32,7 @@ def test_both_forms_of_nesterov_agree():
     textbook, velocity = rewritten, torch.zeros_like(rewritten)
     distance = 0.0
     for step in range(1, 201):
-        velocity = momentum * velocity - rate * grad(loss)(textbook + momentum * velocity)
-        textbook = textbook + velocity
+        textbook, velocity = look_ahead(grad(loss), textbook, velocity, lr=rate, momentum=momentum)
         update, slots = optimizer.update(grad(loss)(rewritten), slots, step, rewritten)
         rewritten = rewritten + update
         distance = max(distance, float((rewritten - textbook).norm()))

@@ -244,3 +244,23 @@ def test_a_plan_changes_a_part_of_it() -> None:
     assert Plan().replace(**{"schedule.warmup": 100}).schedule == WarmupCosine(warmup=100)
     assert Plan.from_json({"schedule": "step"}).schedule == Step()
     assert replace(Warmup(), then=Cosine()).then == Cosine()
+
+
+def test_parts_that_cycle_the_momentum_may_have_a_warmup_of_one_step() -> None:
+    cycle = OneCycle(warmup=1, momenta=(0.85, 0.95))
+    for schedule in (Product(parts=(cycle, Constant())), Sequential(parts=(cycle, cycle), at=(0.5,))):
+        assert schedule.momentum(0, 10) == pytest.approx(0.85)
+
+
+def test_a_stretch_without_a_step_is_passed_over() -> None:
+    schedule = Sequential(parts=(Warmup(warmup=5), Linear()), at=(0.001,))
+    schedule.check(50)
+    assert schedule.warmup_steps(50) == 0
+    assert schedule.factor(0, 50) == 1.0
+    assert Sequential(parts=(Warmup(warmup=5), Linear()), at=(0.5,)).warmup_steps(50) == 5
+
+
+def test_the_first_step_is_at_the_peak_where_a_place_rounds_to_none() -> None:
+    schedule = MultiStep(at=(0.001, 0.5))
+    assert [schedule.factor(step, 4) for step in range(4)] == pytest.approx([1.0, 0.1, 0.01, 0.01])
+    assert MultiStep().factor(0, 1) == 1.0

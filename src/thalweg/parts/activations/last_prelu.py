@@ -12,4 +12,5 @@ class LastPReLU(nn.PReLU):
     """
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - torch's name
-        return torch.where(input > 0, input, self.weight * input)
+        # Under autocast, where `input` is of half precision and the slopes are not, the result is as `nn.PReLU`'s.
+        return torch.where(input > 0, input, self.weight.to(input.dtype) * input)

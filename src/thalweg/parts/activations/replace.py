@@ -38,10 +38,10 @@ def replace_activations(network: nn.Module, activation: Activation) -> list[str]
         activation: a part of `tw.activations`. With one slope per channel, the channels are those of the layer before.
 
     Returns:
-        The places that were changed, each once; last what was left alone, and why. Empty where nothing was changed.
+        The places that were changed, each once; last what was left alone, and why. Empty where there is none.
 
     Raises:
-        ModelError: for `PReLU(shared=False)` where the channels cannot be told.
+        ModelError: where there are activations, but all had to be left alone; for `PReLU(shared=False)` where the channels cannot be told.
 
     >>> from thalweg.parts.activations import SiLU
     >>> network = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 1), nn.Sigmoid())
@@ -65,7 +65,12 @@ def replace_activations(network: nn.Module, activation: Activation) -> list[str]
             module.use_nested_tensor = False  # which only the fast path of its layers takes
     left += [f"not {', '.join(names)} in forward of {place} (functions)" for place, names in flow.functions.items()]
     places = [path for group, _ in changes for _, _, path in group]
-    return [*places, "; ".join(left)] if places and left else places
+    if left and not places:
+        raise ModelError(
+            f"{activation} changes nothing in {type(network).__name__}: {'; '.join(left)}. Write what it is to replace "
+            "as a module between two layers, or leave the field at None."
+        )
+    return [*places, "; ".join(left)] if left else places
 
 
 def put(module: nn.Module, owner: nn.Module, name: str) -> None:
@@ -126,7 +131,7 @@ def why_left(flow: Flow, holder: Holder) -> str:
 
 
 def replacement(flow: Flow, holder: Holder, activation: Activation) -> nn.Module:
-    """The module for one place, in the mode, on the device and in the type of the network."""
+    """The module for one place, in the mode, on the device and in the type of what is around it."""
     owner, _, path = holder
     if isinstance(activation, PReLU) and not activation.shared:
         feeds = isinstance(owner, LAYERS)
@@ -134,8 +139,18 @@ def replacement(flow: Flow, holder: Holder, activation: Activation) -> nn.Module
         built = one_slope_per_channel(activation, widths, path)
     else:
         built = activation.build()
-    like = next((p for p in flow.network.parameters() if p.is_floating_point()), torch.empty(0))
+    like = nearest(flow.network, path)
     return built.to(like.device, like.dtype).train(owner.training)
+
+
+def nearest(network: nn.Module, path: str) -> torch.Tensor:
+    """The first parameter of the innermost module around a place that has one: parts may differ in type."""
+    while path:
+        path = path.rpartition(".")[0]
+        for parameter in network.get_submodule(path).parameters():
+            if parameter.is_floating_point():
+                return parameter
+    return torch.empty(0)
 
 
 def one_slope_per_channel(activation: PReLU, widths: set[tuple[int, str] | None], path: str) -> nn.Module:

@@ -1,20 +1,22 @@
 """Puts a normalization in the place of a network's own, or on the weights of its layers."""
 
 from collections import Counter
+from collections.abc import Mapping
 from itertools import chain
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd
 from torch.nn.modules.lazy import LazyModuleMixin
+from torch.nn.utils.parametrize import is_parametrized
 
 from thalweg.errors import ModelError
 from thalweg.parts.normalization.group_norm import GroupNorm
 from thalweg.parts.normalization.layer_norm import LayerNorm
 from thalweg.parts.normalization.modules.any_rank import BatchNormNd, InstanceNormNd
-from thalweg.parts.normalization.modules.channels import ChannelLayerNorm, ChannelRMSNorm
+from thalweg.parts.normalization.modules.channels import ChannelLayerNorm, ChannelRMSNorm, LastRMSNorm
 from thalweg.parts.normalization.modules.ghost import GhostBatchNormNd
 from thalweg.parts.normalization.modules.synchronized import SyncBatchNormNd
 from thalweg.parts.normalization.normalization import Normalization, OutputNormalization, WeightNormalization
@@ -38,13 +40,15 @@ CHANNELS: dict[type[nn.Module], int | None] = {
     ChannelLayerNorm: None,
     ChannelRMSNorm: None,
 }
-LAST = (nn.LayerNorm, nn.RMSNorm)  # those that normalize the last dimensions
+LAST = (nn.LayerNorm, nn.RMSNorm, LastRMSNorm)  # those that normalize the last dimensions
 NORMS = (_NormBase, nn.GroupNorm, ChannelLayerNorm, ChannelRMSNorm, *LAST)
 KEPT = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")  # where both have it, of one shape
 Left = dict[str, list[str]]  # why something was left alone -> places
 
 
-def replace_normalization(network: nn.Module, normalization: Normalization) -> list[str]:
+def replace_normalization(
+    network: nn.Module, normalization: Normalization, *, originals: Mapping[str, Tensor] | None = None
+) -> list[str]:
     """Changes the norms, or the weights, of a network in place; says where.
 
     A norm of channels in dimension 1 (batch, group, instance, and ours) is replaced by any other; torch's layer and RMS
@@ -55,6 +59,9 @@ def replace_normalization(network: nn.Module, normalization: Normalization) -> l
     Args:
         network: any module.
         normalization: a part of `tw.normalization`.
+        originals: of a normalization of weights, those behind it as a run has saved them, by the place of their layers:
+            it is put on these layers and no others, and not twice. What a layer holds otherwise decides, such as
+            zeros, may differ by now.
 
     Returns:
         The changed places, with the number of groups where group norm took another than asked for; last what was left
@@ -74,7 +81,10 @@ def replace_normalization(network: nn.Module, normalization: Normalization) -> l
     if isinstance(normalization, WeightNormalization):
         if normalization.norm is not None:
             changed, left = replace_norms(network, normalization.norm)
-        on_weights, left_weights = normalize_weights(network, normalization)
+        if originals is None:
+            on_weights, left_weights = normalize_weights(network, normalization)
+        else:
+            on_weights, left_weights = normalize_saved_weights(network, normalization, originals), {}
         changed, left = changed + on_weights, left | left_weights
     elif isinstance(normalization, OutputNormalization):
         changed, left = replace_norms(network, normalization)
@@ -171,3 +181,18 @@ def normalize_weights(network: nn.Module, part: WeightNormalization) -> tuple[li
             part.apply(layer)
             changed.append(place or type(network).__name__)
     return changed, left
+
+
+@torch.no_grad()
+def normalize_saved_weights(
+    network: nn.Module, part: WeightNormalization, originals: Mapping[str, Tensor]
+) -> list[str]:
+    """Puts the part on the layers whose saved weights it has normalized; says which."""
+    layers = [(place, m) for place, m in network.named_modules() if place in originals]
+    for place, layer in layers:
+        if not is_parametrized(layer, "weight"):
+            weight: Any = layer.weight
+            if weight.shape == originals[place].shape:  # else the names of what does not fit are told on loading
+                weight.copy_(originals[place])
+                part.apply(layer)
+    return [place or type(network).__name__ for place, _ in layers]

@@ -24,8 +24,8 @@ class RMSNorm(OutputNormalization):
     Raises:
         UsageError: for a value out of range.
 
-    `build` gives `nn.RMSNorm` for `[N, C]`; with places after the channels a module that normalizes dimension 1 and
-    leaves the layout in memory as it is.
+    `build` gives an `nn.RMSNorm` for `[N, C]`, fused under autocast too; with places after the channels a module that
+    normalizes dimension 1 and leaves the layout in memory as it is.
 
     >>> import torch
     >>> RMSNorm(affine=False).build(2, dims=0)(torch.tensor([[1.0, 7.0]]))
@@ -51,6 +51,6 @@ class RMSNorm(OutputNormalization):
 
     def of_last(self, shape: int | tuple[int, ...]) -> "nn.RMSNorm":
         """torch's, over the last dimensions."""
-        from torch import nn
+        from thalweg.parts.normalization.modules.channels import LastRMSNorm
 
-        return nn.RMSNorm(shape, self.eps, self.affine)
+        return LastRMSNorm(shape, self.eps, self.affine)

@@ -63,9 +63,10 @@ def orthogonal(matrix: "Tensor", coefficients: Coefficients, steps: int, eps: fl
 
     a, b, c = coefficients
     x = matrix.bfloat16()
+    x = matrix.clone() if x is matrix else x  # torch scales a bfloat16 matrix, which may be the momentum, in place
     is_tall = matrix.shape[0] > matrix.shape[1]
     x = x.mT if is_tall else x
-    x = x / x.norm().clamp(min=eps)
+    x.div_(x.norm().clamp(min=eps))
     for _ in range(steps):
         gram = x @ x.mT
         x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
@@ -214,14 +215,12 @@ class Muon(Optimizer):
     ) -> None:
         import torch
 
-        buffers = slots[0]
-        torch._foreach_lerp_(buffers, gradients, 1 - self.momentum)
-        directions = torch._foreach_lerp(gradients, buffers, self.momentum) if self.nesterov else buffers
-        if self.weight_decay:
-            torch._foreach_mul_(parameters, 1 - lr * self.weight_decay)
-        for parameter, direction in zip(parameters, directions, strict=True):
-            matrix = direction.flatten(1)
+        for parameter, gradient, buffer in zip(parameters, gradients, slots[0], strict=True):
+            buffer.lerp_(gradient, 1 - self.momentum)
+            matrix = (torch.lerp(gradient, buffer, self.momentum) if self.nesterov else buffer).flatten(1)
             update = orthogonal(matrix, self.ns_coefficients, self.ns_steps, self.eps).reshape(parameter.shape)
+            if self.weight_decay:
+                parameter.mul_(1 - lr * self.weight_decay)
             parameter.add_(update, alpha=-lr * adjustment(matrix.shape, self.adjust_lr_fn))
 
 

@@ -1,6 +1,6 @@
 """Stochastic gradient descent, with momentum and in Nesterov's form (L21, L22)."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +41,31 @@ def sgd(
     return -lr * direction, {"momentum_buffer": buffer}
 
 
+def look_ahead(
+    gradient: "Callable[[Tensor], Tensor]", point: "Tensor", velocity: "Tensor", *, lr: float, momentum: float
+) -> "tuple[Tensor, Tensor]":
+    """One step of Nesterov's textbook form (L22), which takes the gradient where the momentum is about to lead.
+
+    A training uses the rewritten form, `SGD(nesterov=True)`, whose gradient is taken where the parameters are.
+
+    Args:
+        gradient: of the loss, as a function of the point.
+        point: φ.
+        velocity: v, shaped like it; 0 at first.
+        lr: η.
+        momentum: μ.
+
+    Returns:
+        The next φ and v.
+
+    >>> import torch
+    >>> look_ahead(lambda point: 2 * point, torch.tensor(1.0), torch.tensor(-0.5), lr=0.1, momentum=0.8)
+    (tensor(0.4800), tensor(-0.5200))
+    """
+    velocity = momentum * velocity - lr * gradient(point + momentum * velocity)
+    return point + velocity, velocity
+
+
 @dataclass(frozen=True, kw_only=True)
 class SGD(Optimizer):
     r"""Gradient descent along an average of past gradients (L21); Nesterov's form looks ahead first (L22).
@@ -74,6 +99,18 @@ class SGD(Optimizer):
 
     >>> SGD(lr=0.1, momentum=0.9, nesterov=True)
     SGD(lr=0.1, weight_decay=0.0, momentum=0.9, dampening=0.0, nesterov=True)
+
+    Both forms of Nesterov's, on the loss φ²/2, whose gradient is φ; they differ by the look-ahead μ v alone:
+
+    >>> import torch
+    >>> theta, slots = torch.tensor(1.0), {"momentum_buffer": torch.tensor(0.0)}
+    >>> phi, v = torch.tensor(1.0), torch.tensor(0.0)
+    >>> for step in range(1, 4):
+    ...     phi, v = look_ahead(lambda point: point, phi, v, lr=0.1, momentum=0.9)
+    ...     change, slots = sgd(theta, slots, step, theta, lr=0.1, momentum=0.9, nesterov=True)
+    ...     theta = theta + change
+    >>> theta, phi + 0.9 * v
+    (tensor(0.3273), tensor(0.3273))
 
     Source: Polyak 1964; Nesterov 1983; Sutskever et al. 2013, "On the importance of initialization and momentum in
     deep learning". As in torch, η multiplies the buffer when it is used, not when it is filled.

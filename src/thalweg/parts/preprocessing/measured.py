@@ -19,7 +19,7 @@ from thalweg.parts.preprocessing.modules.fitted import TOKENS, Fitted, Keep
 from thalweg.parts.preprocessing.preparation import Preparation
 
 READ_ROWS = 256  # at once, of rows that are not in memory
-BLOCK_ROWS = 4096  # of rows in memory that another part prepares first
+BLOCK = 2**22  # values at once of rows in memory: 32 MiB of float64, so that a memory map of any size is measured
 NAMED = 5  # columns in a message
 
 
@@ -139,11 +139,10 @@ def batches(rows: AnyRows, before: Fitted | Each | None) -> Iterator[Inputs]:
     """All rows once, prepared so far."""
     if not isinstance(rows, Rows):
         yield from (prepared(before, inputs) for inputs in in_order(rows, READ_ROWS))
-    elif before is None:
-        yield rows.inputs
     else:
-        for start in range(0, max(len(rows), 1), BLOCK_ROWS):
-            block = slice(start, start + BLOCK_ROWS)
+        size = max(BLOCK // max(max(value[:1].numel() for value in tensors_of(rows.inputs)), 1), 1)
+        for start in range(0, max(len(rows), 1), size):
+            block = slice(start, start + size)
             yield prepared(before, map_inputs(lambda value, block=block: value[block], rows.inputs))  # type: ignore[misc]
 
 

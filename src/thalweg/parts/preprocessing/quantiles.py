@@ -12,6 +12,7 @@ from thalweg.parts.preprocessing.columns import as_rows
 
 KEPT = 2**23  # values per level: 32 MiB of float32
 MIN_ROWS = 1024
+BLOCK = 2**22  # values that are ranked at once: a sort takes ten times their 32 MiB
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,26 +90,34 @@ class Quantiles:
         """
         if len(self.levels) == 1:
             return in_memory(torch.cat(self.levels[0]), shares)
-        values, weights = self.weighted()
-        values, order = values.T.contiguous().sort(1)
-        centers = weights[order].cumsum(1) - (weights[order] + 1) / 2  # of the ranks that a value stands for
-        asked = torch.tensor(shares, dtype=torch.float64).mul(self.count - 1).expand(len(values), -1).contiguous()
-        above = torch.searchsorted(centers, asked).clamp(0, values.shape[1] - 1)
-        below = (above - 1).clamp(min=0)
-        low, high = centers.gather(1, below), centers.gather(1, above)
-        share = torch.where(high > low, (asked - low) / (high - low), 1.0).clamp(0, 1)
-        return torch.lerp(values.gather(1, below), values.gather(1, above), share).T
+        asked = torch.tensor(shares, dtype=torch.float64) * (self.count - 1)
+        kept, num_columns = sum(len(chunk) for level in self.levels for chunk in level), self.levels[0][0].shape[1]
+        size = max(BLOCK // kept, 1)
+        groups = (self.weighted(slice(i, i + size)) for i in range(0, num_columns, size))
+        return torch.cat([interpolated(values, weights, asked) for values, weights in groups], 1)
 
-    def weighted(self) -> tuple[Tensor, Tensor]:
-        """`[n, C]` float64 values, and `[n]` how many each stands for."""
+    def weighted(self, columns: slice = slice(None)) -> tuple[Tensor, Tensor]:  # noqa: B008  (immutable)
+        """`[n, C]` float64 values of some columns, and `[n]` how many each stands for."""
         weights = [torch.full((sum(map(len, level)),), 2.0**h) for h, level in enumerate(self.levels)]
-        values = torch.cat([chunk.double() for level in self.levels for chunk in level])
+        values = torch.cat([chunk[:, columns].double() for level in self.levels for chunk in level])
         return values, torch.cat(weights).double()
 
     @property
     def rank_error(self) -> float:
         """The largest possible error of a rank, as a share of the values."""
         return self.error / max(self.count, 1)
+
+
+def interpolated(values: Tensor, weights: Tensor, asked: Tensor) -> Tensor:
+    """`[S, C]`: what has the ranks `asked` among `[n, C]` values of which each stands for several."""
+    values, order = values.T.contiguous().sort(1)
+    centers = weights[order].cumsum(1) - (weights[order] + 1) / 2  # of the ranks that a value stands for
+    asked = asked.expand(len(values), -1).contiguous()
+    above = torch.searchsorted(centers, asked).clamp(0, values.shape[1] - 1)
+    below = (above - 1).clamp(min=0)
+    low, high = centers.gather(1, below), centers.gather(1, above)
+    share = torch.where(high > low, (asked - low) / (high - low), 1.0).clamp(0, 1)
+    return torch.lerp(values.gather(1, below), values.gather(1, above), share).T
 
 
 def in_memory(values: Tensor, shares: Sequence[float]) -> Tensor:

@@ -89,8 +89,8 @@ def monte_carlo(
     Source: Gal, Ghahramani 2016, "Dropout as a Bayesian approximation"; the entropies: Houlsby et al. 2011, Gal 2016.
     torch has none; `model.train()` instead would also let batch norms take and move their batch's statistics.
     """
-    if samples < 2:
-        raise UsageError(f"monte_carlo got samples={samples!r}; allowed: at least 2, 50 is usual.")
+    if not isinstance(samples, int) or samples < 2:
+        raise UsageError(f"monte_carlo got samples={samples!r}; allowed: an integer of at least 2, 50 is usual.")
     active = [noise for noise in noises(model) if noise.p > 0]
     if not active:
         raise UsageError(NO_DROPOUT.format(type(model).__name__))

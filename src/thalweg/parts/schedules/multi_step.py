@@ -40,7 +40,7 @@ class MultiStep(Schedule):
     def factor(self, step: int, num_steps: int) -> float:
         reached = 0
         for place in self.at:
-            reached += steps_of(place, num_steps) <= step
+            reached += max(steps_of(place, num_steps), 1) <= step  # the first step is at the peak
         return self.reduction**reached
 
 

@@ -30,7 +30,7 @@ def interval_plot(
         rows: from top to bottom.
         title: what it shows, for a screen reader.
         x_label: under the axis.
-        limits: values that cannot be exceeded, `(0, 1)` for a share: the axis ends there.
+        limits: `(0, 1)` for a share: the axis ends there, unless a value lies beyond, as an r2 below 0.
 
     >>> chart = interval_plot([Interval("accuracy", 0.98, 0.96, 0.99, "98.0 %")], title="Measures", limits=(0, 1))
     >>> "98.0 %" in chart
@@ -40,8 +40,10 @@ def interval_plot(
     if not values:
         return nothing("intervals", title)
     low, high = widened(min(values), max(values), "linear")
-    if limits:
-        low, high = max(low, limits[0]), min(high, limits[1])
+    if limits and min(values) >= limits[0]:
+        low = max(low, limits[0])
+    if limits and max(values) <= limits[1]:
+        high = min(high, limits[1])
     left = min(max(width_of(row.name) for row in rows) + 8, WIDTH * 0.35)
     right = max(width_of(row.text) for row in rows) + 8
     x = Scale(low, high, left + 6, WIDTH - right - 6)

@@ -3,7 +3,7 @@
 from thalweg.events import EpochEnded, Progress, StageEnded
 from thalweg.show.cards import as_call
 from thalweg.show.charts import Marker, Series, line_chart
-from thalweg.show.epochs import COLUMNS, Column
+from thalweg.show.epochs import Column, columns_of
 from thalweg.show.findings import ordered, tally
 from thalweg.show.notebook.frame import framed
 from thalweg.show.notebook.run import head, verdict
@@ -119,8 +119,7 @@ def curve(told: Told, heading: str, series: list[Series]) -> Html | None:
 def epoch_table(epochs: list[EpochEnded], best: EpochEnded | None) -> Html:
     """The columns of the terminal's table; the best epoch so far has a star."""
     last = epochs[-1]
-    absent = {"val loss": last.validation_loss is None, "metric": last.metric is None}
-    columns = [c for c in COLUMNS if not absent.get(c.name)]
+    columns = columns_of(last)
     names = [title(last.metric_name) if c.name == "metric" else c.name for c in columns]
     return table(names, [epoch_row(e, columns, best=e is best) for e in epochs], cls="epochs")
 

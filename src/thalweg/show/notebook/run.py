@@ -5,7 +5,7 @@ from pathlib import Path
 from thalweg.show.cards import as_call
 from thalweg.show.notebook.frame import framed
 from thalweg.show.report.curves import curve_card, first_up, series_of
-from thalweg.show.report.decisions import plan_table
+from thalweg.show.report.decisions import plan_of
 from thalweg.show.report.findings import finding_cards
 from thalweg.show.report.html import Html, card, code, element
 from thalweg.show.report.measures import confusion_card, fit_card, measure_card
@@ -73,4 +73,4 @@ def plan(story: Story) -> Html | None:
     if not decided:
         return None
     summary = element("summary", f"Plan, with {plural(len(decisions), 'automatic choice')}")
-    return element("details", summary, card("", plan_table(decided, decisions)))
+    return element("details", summary, card("", plan_of(story)))

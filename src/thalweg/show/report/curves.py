@@ -25,6 +25,7 @@ def curves_section(story: Story) -> Html:
                                    series_of(story.series("validation.loss"), "validation")]),
         *(curve_card(story, first_up(title(name)), [series_of(story.series(f"validation.{name}"), "validation")],
                      note="on the validation rows") for name in story.metric_names[:3]),
+        penalty_card(story),
         curve_card(story, "Learning rate", [series_of(story.series("rate"), "rate")], logarithmic=False),
         curve_card(story, "Gradient norm", [series_of(story.series("gradient.norm"), "norm")], logarithmic=True),
         curve_card(story, "Update / weight", updates(story), note="usual: 1e-04 to 1e-02", logarithmic=True,
@@ -35,6 +36,14 @@ def curves_section(story: Story) -> Html:
     ]  # fmt: skip
     present = [c for c in cards if c]
     return section("curves", "Curves", element("div", *present, cls="grid") if present else None)
+
+
+def penalty_card(story: Story) -> Html | None:
+    """What the regularizer adds to the loss; None where there is none, or it is a limit."""
+    penalties = series_of(story.series("regularizer.penalty"), "penalty")
+    if not any(penalties.y):
+        return None
+    return curve_card(story, "Penalty on the weights", [penalties], note="not in the loss above")
 
 
 def curve_card(

@@ -34,6 +34,18 @@ class ChannelLayerNorm(nn.Module):
         return f"{self.num_channels}, eps={self.eps}, affine={self.weight is not None}"
 
 
+class LastRMSNorm(nn.RMSNorm):
+    """`nn.RMSNorm` in its fused form under autocast too, for which torch wants weights of the type of x, and warns.
+
+    >>> LastRMSNorm(2, elementwise_affine=False)(torch.tensor([[1.0, 7.0]]))
+    tensor([[0.2000, 1.4000]])
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight = None if self.weight is None else self.weight.to(x.dtype)
+        return F.rms_norm(x, self.normalized_shape, weight, self.eps)
+
+
 class ChannelRMSNorm(nn.Module):
     """`RMSNorm` over dimension 1 of `[N, C, ...]`; weight and eps are those of an `nn.RMSNorm(C)`.
 

@@ -10,6 +10,8 @@ NEAR = 1e-6  # an exponent so near 0 is 0: the difference is below float32's rou
 LARGEST = {torch.float32: 88.0, torch.float64: 709.0}  # logarithms of the largest numbers
 FARTHEST = 1024.0  # of an exponent from 1, which changes nothing; columns of numbers far below 1 need such
 GOLDEN = (5**0.5 - 1) / 2
+MOVED = 1e-3  # of a column's deviation, by which a rounding of float32 may move a value there and back
+HIGHEST = 1e18  # of y, whose squares float32 still holds
 ROUNDS = 44  # golden sections: 4 · 0.618⁴⁴ = 3e-9, 2048 · 0.618⁴⁴ = 1e-6; the likelihood is flat in float64 below
 
 
@@ -60,18 +62,20 @@ def likeliest_power(values: Tensor, weights: Tensor) -> Tensor:
     """`[C]` float64: the λ that makes each column of `[n, C]` likeliest under a normal distribution.
 
     The log-likelihood, −n/2 · log var ψ(λ, x) + (λ − 1) Σ sign(x) log(1 + |x|), has one maximum: golden sections find
-    it for all columns at once, from −1,023 to 1,025; of what is likelier beyond, the end is taken.
+    it for all columns at once, from −1,023 to 1,025; of what is likelier beyond, the end is taken. Sought is among the
+    powers that float32 can take back: a column far from 0 is flat beyond them, all its values becoming nearly 1/|λ|.
     """
     share = (weights / weights.sum())[:, None]
     slope = (share * values.sign() * values.abs().log1p()).sum(0)
+    std = (share * (values - (share * values).sum(0)).square()).sum(0).sqrt()
+    ends = torch.stack([values.amin(0), values.amax(0)])
 
     def likelihood(power: Tensor) -> Tensor:
         y = yeo_johnson(values, power)
-        mean = (share * y).sum(0)
-        variance = (share * (y - mean).square()).sum(0)
+        variance = (share * (y - (share * y).sum(0)).square()).sum(0)
         found = (power - 1) * slope - variance.log() / 2
-        measured = variance > (1e-12 * mean).square()  # else it is rounding: all values came out alike
-        return torch.where(found.isfinite() & measured, found, -torch.inf)
+        # Powers that lose the values are the worse the farther from 1, which leaves them as they are.
+        return torch.where(keeps(ends, power, std) & found.isfinite(), found, -1e30 * (1 + (power - 1).abs()))
 
     width = values.new_full((values.shape[1],), 2.0)
     while True:  # until the maximum is inside: an end is less likely than what lies half as far
@@ -85,4 +89,12 @@ def likeliest_power(values: Tensor, weights: Tensor) -> Tensor:
         left, right = high - GOLDEN * (high - low), low + GOLDEN * (high - low)
         rising = likelihood(left) < likelihood(right)
         low, high = torch.where(rising, left, low), torch.where(rising, high, right)
-    return (low + high) / 2
+    return torch.where(keeps(ends, (low + high) / 2, std), (low + high) / 2, 1.0)
+
+
+def keeps(ends: Tensor, power: Tensor, std: Tensor) -> Tensor:
+    """`[C]`: whether float32 can take back what a power makes of a column's ends `[2, C]`, where it is the coarsest."""
+    y = yeo_johnson(ends, power).abs()
+    exponent = torch.where(ends >= 0, power, 2 - power)
+    moved = y * torch.finfo(torch.float32).eps / (1 + ends.abs()).pow(exponent - 1)
+    return ((moved <= MOVED * std) & (y <= HIGHEST)).all(0)
