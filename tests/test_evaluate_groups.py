@@ -66,9 +66,7 @@ def test_test_rows_of_ones_own_have_the_groups_of_their_column(tmp_path: Path) -
     x, y, groups = grouped()
     table = pd.DataFrame(x.numpy(), columns=list("abcde")).assign(y=y.numpy(), person=groups.numpy())
     columns: dict[str, Any] = {"target": "y", "groups": "person", "directory": tmp_path}
-    experiment = tw.Experiment(
-        nn.LazyLinear(2), train=table[:400], test=table[400:], loss="cross_entropy", **columns
-    )
+    experiment = tw.Experiment(nn.LazyLinear(2), train=table[:400], test=table[400:], loss="cross_entropy", **columns)
     result = experiment.evaluate(experiment.train(PLAN, listeners=()))
     assert result["accuracy"].method == "bootstrap of whole groups (BCa)"
     without = table[400:].drop(columns="person")

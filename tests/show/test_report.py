@@ -10,8 +10,12 @@ from sample_runs import DEAD, add_result, facts, numbers, ten_classes, two_class
 
 from thalweg.errors import StoreError
 from thalweg.findings import Evidence, Excluded, Finding, Remedy
+from thalweg.parts import schedules
+from thalweg.plan import Plan
 from thalweg.readings import Reading
+from thalweg.show.document import run_document
 from thalweg.show.report import write_report
+from thalweg.show.report.decisions import plan_table
 from thalweg.store import FILE, Store
 
 EVIL = "<script>alert(1)</script>\"'&<b>"
@@ -192,3 +196,27 @@ def test_a_report_replaces_the_last_one_as_a_whole(tmp_path: Path) -> None:
     write_report(folder, tmp_path / "new" / "report.html")
     write_report(folder, tmp_path / "new" / "report.html")
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["report.html"]
+
+
+def test_the_penalty_on_the_weights_is_drawn_where_there_is_one(tmp_path: Path) -> None:
+    folder = write_run(tmp_path)
+    assert "Penalty on the weights" not in report_of(folder)[1].text
+    store = Store(folder / FILE)
+    store.add_readings([Reading("regularizer.penalty", 0.0, step=step) for step in (36, 72)])  # of a limit
+    assert "Penalty on the weights" not in report_of(folder)[1].text
+    store.add_readings([Reading("regularizer.penalty", 0.02, step=108)])
+    assert "Penalty on the weights" in report_of(folder)[1].text
+    assert len(run_document(folder)["history"]["regularizer.penalty"]) == 3
+
+
+def test_the_plan_says_who_decided_and_writes_parts_inside_parts(tmp_path: Path) -> None:
+    schedule = schedules.Sequential(parts=(schedules.Cosine(over=1.0), schedules.Cosine(over=1)), at=(0.5,))
+    asked = Plan(schedule=schedule, dropout=0.3)
+    plan = asked.replace(memory_format="contiguous", workers=0)
+    reasons = [{"field": "dropout", "value": "0.3", "reason": "asked for; changed at 3"}]
+    shown = Document(str(plan_table(plan.to_json(), reasons, asked=asked.to_json()))).text
+    assert "Sequential(parts=(Cosine(final=0.0, over=1.0), Cosine(final=0.0, over=1)), at=(0.5,)) you" in shown
+    assert "dropout 0.3 you asked for" in shown
+    assert "memory_format contiguous automatic" in shown
+    assert "workers 0 automatic" in shown
+    assert "keep best default" in shown

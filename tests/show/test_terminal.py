@@ -2,6 +2,7 @@
 
 import io
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,8 @@ from play_training import play
 from sample_runs import CONSTANT, DEAD, GAP
 from screens import Screen, run_in_terminal
 
-from thalweg.events import EpochEnded, FindingRaised, Progress, RunEnded, StageEnded
+from thalweg.events import Decided, EpochEnded, FindingRaised, Progress, RunEnded, StageEnded
+from thalweg.show.epochs import EpochTable
 from thalweg.show.terminal import Terminal
 
 SCRIPT = Path(__file__).with_name("play_training.py")

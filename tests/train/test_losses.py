@@ -1,8 +1,10 @@
 """Losses with weights and per position, against torch's own."""
 
+from dataclasses import dataclass
+
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from thalweg.errors import DataError, UsageError
@@ -16,6 +18,7 @@ from thalweg.train.losses import (
     row_items,
     weighted_loss,
 )
+from thalweg.train.smoothing import smoothed_loss
 
 G = torch.Generator().manual_seed(0)
 N, K, T = 12, 4, 3

@@ -156,14 +156,13 @@ def prepare(
     parted = split_data(data, shares, labels, seed=seed, groups=groups, time=time)
     table = fit_table(data.inputs, parted.train)
     spec = describe_inputs(data.inputs, table, data.collate)
-
     samples = None if weights is None else find_sample_weights(weights, len(data))
     parts: dict[Part, PartOf] = {"train": PartOf.of(data, parted.train, samples)}
     held: tuple[tuple[Part, Tensor], ...] = (("validation", parted.validation), ("test", parted.test))
+    columns = {"target": target, "sample_weights": sample_weights, "groups": group_column}
     alike: dict[str, Any] = {"spec": spec, "task": found, "collate": collate, "step": step}
     for part, ids in held:
         if shares[part] is None:
-            columns: dict[str, Any] = {"target": target, "sample_weights": sample_weights, "groups": group_column}
             parts[part] = read_part(given[part], part, **columns, **alike)
         elif len(ids):
             parts[part] = PartOf.of(data, ids, samples)

@@ -137,6 +137,10 @@ def built(module: Any, part: OutputNormalization) -> nn.Module:
         assert isinstance(part, LayerNorm | RMSNorm)
         return part.of_last(module.normalized_shape)
     channels = module.num_features if isinstance(module, _NormBase) else module.num_channels
+    if isinstance(module, nn.GroupNorm) and isinstance(part, GroupNorm):
+        # Whether there are places is not known here; one that has the groups for either stays as it is divided.
+        if module.num_groups in (part.groups_of(channels, 2), part.groups_of(channels, 0)):
+            return nn.GroupNorm(module.num_groups, channels, part.eps, part.affine)
     return part.build(channels, dims=CHANNELS[type(module)])
 
 

@@ -10,7 +10,7 @@ NEAR = 1e-6  # an exponent so near 0 is 0: the difference is below float32's rou
 LARGEST = {torch.float32: 88.0, torch.float64: 709.0}  # logarithms of the largest numbers
 FARTHEST = 1024.0  # of an exponent from 1, which changes nothing; columns of numbers far below 1 need such
 GOLDEN = (5**0.5 - 1) / 2
-MOVED = 1e-3  # of a column's deviation, by which a rounding of float32 may move a value there and back
+MOVED = 1e-2  # of a column's deviation, by which a rounding of float32 may move a value there and back
 HIGHEST = 1e18  # of y, whose squares float32 still holds
 ROUNDS = 44  # golden sections: 4 · 0.618⁴⁴ = 3e-9, 2048 · 0.618⁴⁴ = 1e-6; the likelihood is flat in float64 below
 
@@ -89,7 +89,9 @@ def likeliest_power(values: Tensor, weights: Tensor) -> Tensor:
         left, right = high - GOLDEN * (high - low), low + GOLDEN * (high - low)
         rising = likelihood(left) < likelihood(right)
         low, high = torch.where(rising, left, low), torch.where(rising, high, right)
-    return torch.where(keeps(ends, (low + high) / 2, std), (low + high) / 2, 1.0)
+    nearer = torch.where((low - 1).abs() < (high - 1).abs(), low, high)  # where the maximum is at the last that keeps
+    found = torch.where(keeps(ends, (low + high) / 2, std), (low + high) / 2, nearer)
+    return torch.where(keeps(ends, found, std), found, 1.0)
 
 
 def keeps(ends: Tensor, power: Tensor, std: Tensor) -> Tensor:
