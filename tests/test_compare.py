@@ -136,6 +136,7 @@ def test_an_arm_that_cannot_be_trained_is_named(tmp_path):
     with pytest.raises(ModelError, match="no activation between its layers") as caught:
         own.compare(activation=[None, GELU()], plan=quick(selection="loss", epochs=1), seeds=2, listeners=())
     assert "arm GELU" in caught.value.__notes__[0]
+    assert not list(tmp_path.glob("compare-*"))  # nothing was trained before it was known
 
 
 def test_names_of_arms():
@@ -161,6 +162,7 @@ def test_names_of_arms():
         ((), {"batch_size": [1, 2], "epochs": [1, 2]}, r"2 fields \(batch_size, epochs\)"),
         ((), {"seed": [1, 2]}, r"seeds=5"),
         ((Plan(), Plan()), {"epochs": [1, 2]}, r"whole plans and a field"),
+        ((Plan(seed=1), Plan(seed=2)), {}, r"plans of different seeds"),
     ],
 )
 def test_wrong_arms_are_refused(given, changes, message):
@@ -169,6 +171,19 @@ def test_wrong_arms_are_refused(given, changes, message):
 
 
 def test_wrong_seeds_are_refused(tmp_path):
-    for seeds in (1, [0, 0], [1, "2"]):
+    for seeds in (1, [0, 0], [1, "2"], 2.0, True, None):
         with pytest.raises(UsageError, match=r"compare got seeds="):
             small(tmp_path).compare(epochs=[1, 2], seeds=seeds)
+
+
+def test_each_training_is_the_one_that_train_makes(tmp_path):
+    own = small(tmp_path, lambda: nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 1)))
+    plan = quick(selection="loss", epochs=2)
+    found = own.compare(normalization=["LayerNorm", None], plan=plan, seeds=[3, 7], listeners=())
+    for arm in found.arms:
+        for seed, name, value in zip(found.seeds, arm.runs, arm.values, strict=True):
+            part = None if arm.name == "none" else arm.name
+            run = own.train(plan.replace(seed=seed, normalization=part), listeners=())
+            assert run.metrics["loss"] == value
+            kept, again = run.network.state_dict(), own.open(name).network.state_dict()
+            assert all(torch.equal(kept[key], again[key]) for key in kept)

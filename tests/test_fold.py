@@ -154,9 +154,44 @@ def tied() -> nn.Module:
     return network
 
 
+class Scaled(nn.Linear):
+    """As some libraries' convolutions that standardize their weight."""
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - torch's name
+        return super().forward(input) * 2
+
+
+class Activated(nn.BatchNorm1d):
+    """As some libraries' batch norm with its activation inside."""
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - torch's name
+        return super().forward(input).relu()
+
+
+def hooked() -> nn.Module:
+    network = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4))
+    network[0].register_forward_hook(lambda _module, _given, output: output * 2)
+    return network
+
+
+class Centered(nn.Module):
+    """The norm's estimate is read by hand too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer, self.norm = nn.Linear(4, 4), nn.BatchNorm1d(4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm(self.layer(x)) + self.norm.running_mean
+
+
 @pytest.mark.parametrize(
     ("make", "shape", "reason"),
     [
+        (lambda: nn.Sequential(Scaled(4, 4), nn.BatchNorm1d(4)), (3, 4), "a forward of its own"),
+        (lambda: nn.Sequential(nn.Linear(4, 4), Activated(4)), (3, 4), "a forward of its own"),
+        (hooked, (3, 4), "hooks"),
+        (Centered, (3, 4), "used elsewhere too"),
         (Elsewhere, (3, 4), "used elsewhere too"),
         (Returned, (3, 4), "something else reads the output"),
         (lambda: Again("layer"), (3, 4), "runs more than once"),

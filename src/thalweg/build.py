@@ -30,16 +30,19 @@ class Spec:
     Args:
         inputs: shape of one row of each input tensor, after preprocessing: `((1, 8, 8),)`.
         outputs: number of outputs the loss needs: classes, 1 for a binary loss on logits, targets of a regression.
+        categories: of a table under `Table(categories="index")` the size of each category, for `nn.Embedding`; their
+            columns are the last of the input, in this order. Empty where no column holds indices.
     """
 
     inputs: tuple[tuple[int, ...], ...]
     outputs: int
+    categories: tuple[int, ...] = ()
 
 
-def spec_of(inputs: Inputs, outputs: int) -> Spec:
+def spec_of(inputs: Inputs, outputs: int, categories: tuple[int, ...] = ()) -> Spec:
     if isinstance(inputs, Batch) and is_pair(inputs.value):
         inputs = Batch(inputs.value[0], inputs.step)
-    return Spec(tuple(tuple(value.shape[1:]) for value in tensors_of(inputs)), outputs)
+    return Spec(tuple(tuple(value.shape[1:]) for value in tensors_of(inputs)), outputs, categories)
 
 
 def build_network(
@@ -53,7 +56,7 @@ def build_network(
     if isinstance(model, KeptModule):
         return model.copy().to(device)
     if isinstance(model, nn.Module):
-        return clone(model).to(device)
+        return clone(uncompiled(model)).to(device)
     if not callable(model):
         raise UsageError(f"model got {model!r}; pass an nn.Module or a function that builds one.")
     with global_rng_kept():
@@ -71,7 +74,13 @@ def build_network(
             ) from error
     if not isinstance(built, nn.Module):
         raise UsageError(f"The builder {name_of(model)} returned {type(built).__name__}; it must return an nn.Module.")
-    return built.to(device)
+    return uncompiled(built).to(device)
+
+
+def uncompiled(network: nn.Module) -> nn.Module:
+    """What `torch.compile(module)` wraps: hooks cannot see into a compiled one, and the plan says what is compiled."""
+    inner = getattr(network, "_orig_mod", network)
+    return inner if isinstance(inner, nn.Module) else network
 
 
 def takes_activation(model: ModelSource) -> bool:

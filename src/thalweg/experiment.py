@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from thalweg.build import ModelSource, name_of, takes_activation
+from thalweg.build import ModelSource, name_of, takes_activation, uncompiled
 from thalweg.data.prepare import prepare
 from thalweg.data.rows import BatchRows, Collate, StepFunction
 from thalweg.data.seal import Seal
@@ -138,7 +138,7 @@ class Experiment:
             self.loss = weighted_loss(self.loss, self.loss_name, self.data.label_weights)
         self.metrics = SHOWN[self.task.kind] if metrics is None else tuple(metrics)
         # A module is copied now, so that what happens to the user's own afterwards changes no run.
-        self.model: ModelSource = keep(model) if isinstance(model, nn.Module) else model
+        self.model: ModelSource = keep(uncompiled(model)) if isinstance(model, nn.Module) else model
         self.source: dict[str, str] = {}  # file, name and hash, where the command line loaded the experiment
 
     def check(self, plan: Plan | None = None) -> Check:
@@ -220,8 +220,9 @@ class Experiment:
     def evaluate(self, run: Run, *, threshold: str | float = "auto") -> Result:
         """Opens the seal and measures the run on the test rows, with 95 % intervals; the opening is counted.
 
-        Metrics of the experiment that are not among the task's measures are measured too. Rows that were split by
-        `groups` are resampled by groups.
+        Metrics of the experiment that are not among the task's measures are measured too, but for those of a class per
+        position. Rows that were split by `groups` are resampled by groups, and so are test rows of a table given with
+        that column.
 
         Args:
             run: the run whose kept weights are measured.

@@ -157,6 +157,9 @@ class Plan:
         given: Any = self.optimizer
         if isinstance(given, type | partial):
             object.__setattr__(self, "optimizer", optimizers.Torch.of(given))
+        for name in ("preprocessing", "target_scaling"):
+            if isinstance(several := getattr(self, name), list | tuple):
+                object.__setattr__(self, name, preprocessing.Chain(*several))
         for name, kind, besides in PARTS:
             value = getattr(self, name)
             if not isinstance(value, kind) and value not in besides:
@@ -295,6 +298,8 @@ def decode(name: str, value: Any) -> Any:
         return value
     if isinstance(value, type | partial):  # of torch's optimizers, which the plan makes a part of
         return value
+    if isinstance(value, list | tuple):  # a chain of preparations
+        return tuple(decode(name, {"name": item} if isinstance(item, str) else item) for item in value)
     options = dict(value) if isinstance(value, Mapping) else {"name": value}
     kind = str(options.pop("name", ""))
     if name == "optimizer" and "." in kind and kind.replace(".", "").isidentifier():

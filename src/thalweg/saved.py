@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from thalweg.alter import alter
+from thalweg.build import uncompiled
 from thalweg.data.asked import asked_rows
 from thalweg.data.feeder import Feeder
 from thalweg.data.inputs import InputSpec
@@ -30,6 +31,7 @@ from thalweg.parts.preprocessing.modules.restore import restore, restore_former_
 from thalweg.train.checkpoint import load_checkpoint, save_checkpoint
 from thalweg.train.clone import clone, set_tensors, tensors
 from thalweg.train.evaluation import evaluating, join
+from thalweg.train.layout import use_layout
 from thalweg.train.model import Model
 
 if TYPE_CHECKING:
@@ -41,7 +43,7 @@ BATCH_ROWS = 1024
 OWN_BATCHES = 32  # whose losses tell the spread of a step's own loss
 BATCH_NUMBERS = 2**24  # of the outputs of a batch: 64 MiB
 CHECKPOINTS = "checkpoints"
-ORIGINAL = ".parametrizations.weight.original"  # in the name of a weight that a plan's normalization is put on
+ORIGINAL = "parametrizations.weight.original"  # ends the name of a weight that a plan's normalization is put on
 TOO_LARGE = "not measured here: the outputs of all positions at once would be too large"
 CUT = ("binary", "multilabel")  # tasks whose scores are cut at a threshold
 
@@ -82,12 +84,12 @@ def load_model(
         return Model(setup.network, setup.preprocessing, setup.target_scaling).eval()
     weights = kept_weights(run)
     if network is not None:
-        network = clone(network)
+        network = clone(uncompiled(network))
         alter(
             network,
             run.plan,
             built_with_activation=run.store.get("builder_takes_activation", False),
-            originals={k.removesuffix(ORIGINAL): v for k, v in weights.items() if k.endswith(ORIGINAL)},
+            originals={k.removesuffix(ORIGINAL).rstrip("."): v for k, v in weights.items() if k.endswith(ORIGINAL)},
         )
         require_same_activations(run, network)
     elif experiment is not None:
@@ -376,6 +378,7 @@ def export(run: "Run", path: Path) -> Path:
         for shape, dtype in zip(spec.shapes, spec.dtypes, strict=True)
     ]
     model = clone(run.model).cpu().eval()
+    use_layout(model, torch.contiguous_format)  # torch.export.save warns of others
     if spec.form == "dict":
         model = Positional(model, spec.names)
     dynamic = {"inputs": tuple({0: torch.export.Dim("rows", min=1)} for _ in example)}

@@ -123,7 +123,7 @@ def set_up(
     shaped = few(first, preprocessing)[0]  # "standardize" changes no shape
     own_seed = seed if plan.seed == "auto" else plan.seed
     chosen = [metric(name, prepared.task.kind) for name in metrics]
-    spec = spec_of(shaped, prepared.task.num_outputs)
+    spec = spec_of(shaped, prepared.task.num_outputs, () if table is None else table.sizes)
     network = build_network(model, spec, seed=int(own_seed), device=device, activation=plan.activation)
     plan, loaded = loaded_plan(plan, prepared.train)
     plan, decisions = resolve(
@@ -298,10 +298,13 @@ def task_of_step(model: ModelSource, prepared: Prepared, *, task: str | None, de
 
 
 def fit_table(prepared: Prepared, part: Preparation | str = "auto") -> TablePreprocessing:
-    """The preprocessing of a table, its numbers prepared by the plan's part where it has one."""
+    """The preprocessing of a table, its numbers prepared as the plan says; text becomes numbers under "none" too."""
     assert isinstance(prepared.train, Rows)
     assert prepared.table is not None
-    table = part if isinstance(part, Table) else Table(numbers=part) if isinstance(part, Preparation) else Table()
+    if isinstance(part, Preparation):
+        table = part if isinstance(part, Table) else Table(numbers=part)
+    else:
+        table = Table(numbers=None) if part == "none" else Table()
     return table.fit_table(prepared.train, prepared.table)
 
 

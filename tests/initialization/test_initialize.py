@@ -228,6 +228,29 @@ def test_parametrized_weights():
     assert torch.equal(network[3].weight, before)
 
 
+def test_a_parametrization_that_draws_leaves_the_generators_alone():
+    """The inverse of an orthogonal matrix fills it up with random columns."""
+    drawn = []
+    for seed in (1, 2):
+        torch.manual_seed(0)
+        network = nn.Sequential(parametrizations.orthogonal(nn.Linear(8, 16)), nn.ReLU(), nn.Linear(16, 2))
+        torch.manual_seed(seed)
+        state = torch.get_rng_state()
+        initialize(network, torch.randn(4, 8, generator=torch.Generator().manual_seed(0)), Orthogonal())
+        assert torch.equal(torch.get_rng_state(), state)
+        drawn.append(network[0].weight)
+    assert torch.equal(*drawn)
+
+
+@pytest.mark.filterwarnings("ignore:.*spectral_norm:FutureWarning")
+def test_a_weight_that_a_hook_computes_is_left_and_said():
+    network = nn.Sequential(nn.utils.spectral_norm(nn.Linear(8, 16)), nn.ReLU(), nn.Linear(16, 2))
+    before = network[0].weight_orig.clone()
+    done = initialize(network, torch.randn(4, 8), He())
+    assert torch.equal(network[0].weight_orig, before)
+    assert "computed before each call" in next(row.done for row in done.left if row.name == "0.weight")
+
+
 def test_frozen_parameters_stay():
     network = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4), nn.Linear(4, 2))
     for parameter in network[:2].parameters():

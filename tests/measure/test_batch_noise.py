@@ -81,10 +81,10 @@ def test_without_batch_norms_there_is_nothing() -> None:
     assert len(estimate_noise(nn.Linear(16, 2), [rows(64)], sizes=[8])[8]) == 0
 
 
-@pytest.mark.parametrize(("sizes", "count"), [([1], 64), ([32], 64), ([8], 0)])
+@pytest.mark.parametrize(("sizes", "count"), [([1], 64), ([32], 64), ([8], 0), ([2], 5)])
 def test_too_few_rows_are_named(sizes: list[int], count: int) -> None:
     batches = [rows(count)] if count else []
-    with pytest.raises(UsageError, match=r"allowed: sizes from 2 to 16|no batches"):
+    with pytest.raises(UsageError, match=r"allowed: sizes from 2 to 16|no batches|allowed: 8 rows"):
         estimate_noise(nn.BatchNorm1d(16), batches, sizes=sizes)
 
 

@@ -45,10 +45,11 @@ def measure_metric(
     if replicates * len(target) > BUDGET:
         half = student_quantile(len(influence) - 1) * float(influence.square().sum().sqrt())
         return with_interval(metric.name, value, Interval(value - half, value + half, "jackknife"), len(target))
-    drawn = []
+    order, lengths = torch.cat(units), torch.tensor([len(unit) for unit in units])
+    starts, drawn = lengths.cumsum(0) - lengths, []
     for _ in range(replicates):
-        chosen = torch.randint(len(units), (len(units),), generator=generator).tolist()
-        rows = torch.cat([units[k] for k in chosen])
+        chosen = torch.randint(len(units), (len(units),), generator=generator)
+        rows = order[stretches(starts[chosen], lengths[chosen])]
         drawn.append(metric(output[rows], target[rows]))
     found = torch.tensor(drawn, dtype=torch.float64)
     lost = int(found.isnan().sum())
@@ -67,6 +68,16 @@ def members(num_rows: int, groups: Tensor | None) -> list[Tensor]:
         return list(rows[:, None].unbind())
     codes, counts = torch.unique(groups, return_inverse=True, return_counts=True)[1:]
     return list(codes.argsort(stable=True).split(counts.tolist()))
+
+
+def stretches(starts: Tensor, lengths: Tensor) -> Tensor:
+    """The places of several stretches, one after another.
+
+    >>> stretches(torch.tensor([5, 0]), torch.tensor([2, 3])).tolist()
+    [5, 6, 0, 1, 2]
+    """
+    ends = lengths.cumsum(0)
+    return torch.arange(int(ends[-1])) + (starts - ends + lengths).repeat_interleave(lengths)
 
 
 def jackknife(

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized
 
+from thalweg.data.noise import global_rng_kept
+
 POWER_ITERATIONS = 15  # as torch's spectral_norm makes when it is put on
 
 
@@ -32,12 +34,16 @@ def put(module: nn.Module, name: str, values: Tensor) -> str:
     with torch.no_grad():
         tensor: Tensor = getattr(module, name)
         values = values.to(device=tensor.device, dtype=tensor.dtype)
+        if not is_parametrized(module, name) and name not in module._parameters:
+            return "left: it is computed before each call, from parameters of other names"
         if not is_parametrized(module, name):
             tensor.copy_(values)
             return ""
         chain = chain_of(module, name)
         try:
-            setattr(module, name, values)
+            with global_rng_kept():  # that of an orthogonal matrix draws columns that the weight does not have
+                torch.manual_seed(0)
+                setattr(module, name, values)
         except (NotImplementedError, RuntimeError, ValueError) as error:
             return f"left: {type(chain[0]).__name__} cannot be given a weight ({str(error).splitlines()[0]})"
         modes = {part: part.training for part in chain.modules()}

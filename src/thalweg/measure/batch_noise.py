@@ -68,7 +68,11 @@ def estimate_noise(
             most = len(order) // LEAST_BATCHES
             raise UsageError(
                 f"estimate_noise got sizes with {size!r} and {len(order)} rows; allowed: "
-                + (f"sizes from 2 to {most}, so that there are {LEAST_BATCHES} batches, or more rows." if most >= 2 else "")
+                + (
+                    f"sizes from 2 to {most}, so that there are {LEAST_BATCHES} batches, or more rows."
+                    if most >= 2
+                    else ""
+                )
                 + (f"{2 * LEAST_BATCHES} rows at least, which are {LEAST_BATCHES} batches of 2." if most < 2 else "")
             )
         cut = [take(inputs, rows) for rows in torch.split(order[: size * count], size)]

@@ -4,11 +4,12 @@ import pytest
 import torch
 from torch import nn
 
-from thalweg.errors import ModelError
+from thalweg.errors import ModelError, StoreError
 from thalweg.experiment import Experiment
 from thalweg.parts.activations import GELU, Activation, PReLU, ReLU
 from thalweg.parts.optimizers import SGD
 from thalweg.plan import Plan
+from thalweg.run import Run
 
 
 def experiment(model, folder):
@@ -56,3 +57,39 @@ def test_a_builder_gets_it(tmp_path):
 
     with pytest.raises(ModelError, match=r"'GELU' object is not callable.*activation\.build\(\)"):
         experiment(fails, tmp_path).train(plan(GELU()), listeners=())
+
+
+class Functional(nn.Module):
+    """A builder's argument, called as a function: there is no module to change."""
+
+    def __init__(self, activation=ReLU()):  # noqa: B008 - a frozen value
+        super().__init__()
+        self.a, self.b, self.call = nn.Linear(4, 8), nn.Linear(8, 2), activation.function
+
+    def forward(self, x):
+        return self.b(self.call(self.a(x)))
+
+
+def deliberate(activation=ReLU()):  # noqa: B008 - a frozen value
+    """One activation is the argument's, the other stays a ReLU whatever that is."""
+    return nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 8), activation.build(), nn.Linear(8, 2))
+
+
+@pytest.mark.parametrize("build", [Functional, deliberate])
+def test_what_a_builder_got_is_not_put_in_again(build, tmp_path):
+    run = experiment(build, tmp_path).train(plan(GELU()), listeners=())
+    opened = Run.open(run.directory, network=build(GELU()))
+    x = torch.randn(5, 4)
+    assert torch.equal(opened.model(x), run.model(x))
+
+
+def test_another_activation_than_the_trained_is_refused(tmp_path):
+    run = experiment(deliberate, tmp_path).train(plan(GELU()), listeners=())
+    with pytest.raises(StoreError, match=r"has ReLU at '3', where .* was trained with GELU"):
+        Run.open(run.directory, network=deliberate()).model  # noqa: B018
+
+
+def test_all_changed_places_are_counted(tmp_path):
+    layers = [layer for _ in range(9) for layer in (nn.Linear(4, 4), nn.ReLU())]
+    run = experiment(nn.Sequential(*layers, nn.Linear(4, 2)), tmp_path).train(plan(GELU()), listeners=())
+    assert "asked for; changed at 1, 3, 5, 7, 9, 3 more, 17" in [d["reason"] for d in run.decisions]

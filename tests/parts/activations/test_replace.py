@@ -112,7 +112,8 @@ def test_mlp_keeps_its_squashed_output():
     network.append(nn.Sigmoid())
     assert changed(network, GELU()) == ["1", "4"]
     assert kinds(network) == ["GELU", "GELU", "Sigmoid"]
-    assert changed(nn.Sequential(nn.Linear(4, 2), nn.Sigmoid(), nn.Flatten()), GELU()) == []
+    with pytest.raises(ModelError, match=r"GELU.* changes nothing in Sequential: not at 1 \(it ends the network\)"):
+        changed(nn.Sequential(nn.Linear(4, 2), nn.Sigmoid(), nn.Flatten()), GELU())
 
 
 def test_mode_device_and_type_are_the_networks():
@@ -121,6 +122,23 @@ def test_mode_device_and_type_are_the_networks():
     assert network[1].weight.dtype == torch.float64
     assert not network[1].training
     assert activation_of(network[1]) == PReLU(shared=False)
+
+
+@pytest.mark.parametrize("part", [PReLU(), PReLU(shared=False)])
+def test_parts_of_a_network_may_differ_in_type(part):
+    body = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 4)).bfloat16()
+    head = nn.Sequential(nn.Linear(4, 8), nn.ModuleDict({"act": nn.ReLU()})["act"], nn.Linear(8, 2))
+    network = nn.Sequential(body, head)
+    changed(network, part)
+    assert body[1].weight.dtype == torch.bfloat16
+    assert head[1].weight.dtype == torch.float32
+    assert head(body(torch.randn(3, 4).bfloat16()).float()).dtype == torch.float32
+
+
+def test_slopes_of_the_last_dimension_keep_the_type_under_autocast():
+    x = torch.randn(3, 5, 4).bfloat16()
+    with torch.autocast("cpu", torch.bfloat16):
+        assert LastPReLU(4)(x).dtype == nn.PReLU()(x).dtype == torch.bfloat16
 
 
 class Block(nn.Module):

@@ -165,6 +165,25 @@ def test_weights_of_layers() -> None:
     assert network(torch.randn(2, 4, 6, 6)).shape == (2, 2)
 
 
+@pytest.mark.filterwarnings("ignore:.*spectral_norm:FutureWarning")
+def test_weights_that_a_hook_computes_are_left_alone() -> None:
+    network = nn.Sequential(nn.utils.spectral_norm(nn.Linear(4, 4)), nn.Linear(4, 4), nn.Linear(4, 2))
+    assert replace_normalization(network, WeightStandardization()) == [
+        "1",
+        "not at 0 (its weight is computed before each call, from parameters of other names); "
+        "not at 2 (the last layer, whose scale is to be learned)",
+    ]
+
+
+def test_a_network_that_is_one_layer(digits: tuple[Tensor, Tensor], runs: Path) -> None:
+    x, y = digits
+    experiment = tw.Experiment(nn.Linear(64, 10), train=(x[:300], y[:300]), loss="cross_entropy", directory=runs)
+    plan = tw.Plan(normalization=SpectralNorm(), optimizer=tw.optimizers.SGD(lr=0.1), epochs=1, probes=False)
+    run = experiment.train(plan, listeners=())
+    assert "asked for; changed at Linear" in [d["reason"] for d in run.decisions]
+    assert torch.equal(tw.Run.open(run.directory, network=nn.Linear(64, 10)).model(x), run.model(x))
+
+
 def test_tied_and_zero_weights_are_left_alone() -> None:
     torch.manual_seed(0)
     network = nn.Sequential(nn.Embedding(9, 4), nn.Linear(4, 4), nn.Linear(4, 4), nn.Linear(4, 9))
@@ -186,7 +205,7 @@ def convolutional() -> nn.Module:
 
 @pytest.mark.parametrize(
     "part",
-    [GroupNorm(groups=4), GhostBatchNorm(size=16), WeightStandardization(norm=GroupNorm(groups=4)), SpectralNorm()],
+    [GroupNorm(groups=2), GhostBatchNorm(size=16), WeightStandardization(norm=GroupNorm(groups=4)), SpectralNorm()],
     ids=lambda part: type(part).__name__,
 )
 def test_a_plan_trains_resumes_and_reopens(digits: tuple[Tensor, Tensor], runs: Path, part: Any) -> None:
@@ -205,9 +224,64 @@ def test_a_plan_trains_resumes_and_reopens(digits: tuple[Tensor, Tensor], runs: 
     assert torch.equal(experiment.open(run.name).predict_probabilities(x[600:650]), expected)
     opened = tw.Run.open(run.directory, network=convolutional())
     assert torch.equal(opened.predict_probabilities(x[600:650]), expected)
+    again = tw.Run.open(run.directory, network=run.network)  # which has been changed already
+    assert torch.equal(again.predict_probabilities(x[600:650]), expected)
     longer = experiment.resume(run, epochs=3, listeners=())
     whole = experiment.train(plan.replace(epochs=3), listeners=())
     assert len(longer.history["validation.loss"]) == len(whole.history["validation.loss"]) == 3
+
+
+def test_weights_are_normalized_where_the_run_has_them_so(digits: tuple[Tensor, Tensor], runs: Path) -> None:
+    """A last layer of zeros was left alone by the run; of the network that is given others are zeros."""
+    x, y = digits
+
+    def build(zeros: int = 2) -> nn.Module:
+        torch.manual_seed(0)
+        network = nn.Sequential(nn.Linear(64, 16), nn.ReLU(), nn.Linear(16, 10))
+        nn.init.zeros_(network[zeros].weight)
+        return network
+
+    experiment = tw.Experiment(build(), train=(x[:300], y[:300]), loss="cross_entropy", directory=runs)
+    plan = tw.Plan(normalization=SpectralNorm(), optimizer=tw.optimizers.SGD(lr=0.1), epochs=1, probes=False)
+    run = experiment.train(plan, listeners=())
+    assert [is_parametrized(run.network[k]) for k in (0, 2)] == [True, False]
+    for zeros in (0, 2):
+        opened = tw.Run.open(run.directory, network=build(zeros))
+        assert torch.equal(opened.model(x), run.model(x))
+
+
+def test_lazy_layers_are_changed_once_they_have_shapes(digits: tuple[Tensor, Tensor], runs: Path) -> None:
+    x, y = digits
+
+    def build() -> nn.Module:
+        return nn.Sequential(
+            nn.Unflatten(1, (1, 8, 8)), nn.LazyConv2d(8, 3), nn.LazyBatchNorm2d(), nn.ReLU(), nn.Flatten(),
+            nn.LazyLinear(10),
+        )  # fmt: skip
+
+    experiment = tw.Experiment(build, train=(x[:300], y[:300]), loss="cross_entropy", directory=runs)
+    part = WeightStandardization(norm=GroupNorm(groups=4))
+    plan = tw.Plan(normalization=part, optimizer=tw.optimizers.SGD(lr=0.1), epochs=1, probes=False)
+    run = experiment.train(plan, listeners=())
+    assert isinstance(run.network[2], nn.GroupNorm)
+    assert is_parametrized(run.network[1])
+    assert torch.equal(experiment.open(run.name).model(x), run.model(x))
+
+
+def test_group_norm_stays_as_it_is_divided() -> None:
+    """The module does not say whether there are places, on which the number of groups that fits depends."""
+    for channels in (8, 24, 64):
+        network = nn.Sequential(nn.BatchNorm2d(channels), nn.BatchNorm1d(channels))
+        for _ in range(2):
+            replace_normalization(network, GroupNorm(groups=4))
+        assert [norm.num_groups for norm in network] == [4, {8: 1, 24: 3, 64: 4}[channels]]
+
+
+def test_rms_norm_is_fused_under_autocast_too() -> None:
+    """torch warns where it is not, and warnings are errors here."""
+    norm = RMSNorm().build(8, dims=0)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert norm(torch.randn(4, 8).bfloat16()).dtype == torch.bfloat16
 
 
 def test_a_plan_says_what_it_changed(digits: tuple[Tensor, Tensor], runs: Path) -> None:

@@ -156,8 +156,9 @@ def test_what_cannot_be_sampled_is_refused():
     x = torch.randn(4, 5)
     with pytest.raises(UsageError, match=r"Sequential has no dropout.*Plan\(dropout=0\.1\)"):
         monte_carlo(nn.Sequential(nn.Linear(5, 2), nn.Dropout(0.0)), x)
-    with pytest.raises(UsageError, match=r"samples=1; allowed: an integer of at least 2"):
-        monte_carlo(nn.Dropout(), x, samples=1)
+    for samples in (1, 2.5, "many"):
+        with pytest.raises(UsageError, match=rf"samples={samples!r}; allowed: an integer of at least 2"):
+            monte_carlo(nn.Dropout(), x, samples=samples)
     with pytest.raises(UsageError, match=r"returned tuple, of which no mean"):
         monte_carlo(nn.LSTM(5, 5, num_layers=2, dropout=0.1, batch_first=True), x[:, None])
 

@@ -41,7 +41,8 @@ def replace_activations(network: nn.Module, activation: Activation) -> list[str]
         The places that were changed, each once; last what was left alone, and why. Empty where there is none.
 
     Raises:
-        ModelError: where there are activations, but all had to be left alone; for `PReLU(shared=False)` where the channels cannot be told.
+        ModelError: where there are activations, but all had to be left alone; for `PReLU(shared=False)` where the
+            channels cannot be told.
 
     >>> from thalweg.parts.activations import SiLU
     >>> network = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 1), nn.Sigmoid())

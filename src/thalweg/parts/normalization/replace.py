@@ -137,10 +137,11 @@ def built(module: Any, part: OutputNormalization) -> nn.Module:
         assert isinstance(part, LayerNorm | RMSNorm)
         return part.of_last(module.normalized_shape)
     channels = module.num_features if isinstance(module, _NormBase) else module.num_channels
-    if isinstance(module, nn.GroupNorm) and isinstance(part, GroupNorm):
-        # Whether there are places is not known here; one that has the groups for either stays as it is divided.
-        if module.num_groups in (part.groups_of(channels, 2), part.groups_of(channels, 0)):
-            return nn.GroupNorm(module.num_groups, channels, part.eps, part.affine)
+    if isinstance(part, GroupNorm) and getattr(module, "num_groups", 0) in (
+        part.groups_of(channels, d) for d in (2, 0)
+    ):
+        # Whether there are places is not known of a group norm; one with the groups for either stays so divided.
+        return nn.GroupNorm(module.num_groups, channels, part.eps, part.affine)
     return part.build(channels, dims=CHANNELS[type(module)])
 
 
@@ -182,8 +183,8 @@ def normalize_weights(network: nn.Module, part: WeightNormalization) -> tuple[li
         if reason:
             left.setdefault(reason, []).append(place or type(network).__name__)
         else:
-            part.apply(layer)
             changed.append(place or type(network).__name__)
+            part.apply(layer)  # which gives the layer's class another name
     return changed, left
 
 

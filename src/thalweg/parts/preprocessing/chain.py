@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from thalweg.errors import UsageError
 from thalweg.parts.preprocessing.preparation import Preparation
+from thalweg.parts.preprocessing.table import Table
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,7 +26,7 @@ class Chain(Preparation):
         parts: the same as a sequence, as JSON has it.
 
     Raises:
-        UsageError: for what is no part, or none.
+        UsageError: for what is no part, for none, or for a Table.
 
     >>> import torch
     >>> from thalweg.data.rows import Rows
@@ -46,6 +47,8 @@ class Chain(Preparation):
         object.__setattr__(self, "parts", (*links, *parts))
         good = bool(self.parts) and all(isinstance(part, Preparation) for part in self.parts)
         self._check("parts", good, "parts of tw.preprocessing, as in Chain(Log(), Standardize())")
+        table = any(isinstance(part, Table) for part in self.parts)
+        self._check("parts", not table, "parts other than Table, which takes the chain: Table(numbers=Chain(...))")
 
     @property
     def for_targets(self) -> bool:  # type: ignore[override]

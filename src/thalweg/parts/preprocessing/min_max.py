@@ -47,6 +47,10 @@ class MinMax(PerColumn):
         self._check("high", in_range(self.high, -1e30, 1e30) and self.high > self.low, f"above low={self.low}")
         self._check("clip", isinstance(self.clip, bool), "True or False")
 
+    @property
+    def for_targets(self) -> bool:  # type: ignore[override]
+        return not self.clip  # a target that is cut would be measured as another
+
     def start(self, num_columns: int) -> "Extremes":
         from thalweg.parts.preprocessing.extremes import Extremes
 

@@ -44,28 +44,23 @@ class Moments:
     @classmethod
     def of(cls, values: Tensor) -> "Moments":
         """The moments of `[N, C]` per column, or of `[N, C, ...]` per channel over rows and places; any dtype."""
-        state = cls.empty(values.shape[1])
-        flat = values.flatten(2) if values.ndim > 2 else values
-        rows = max(BLOCK // max(flat[:1].numel(), 1), 1)
-        rows = -(-len(flat) // max(-(-len(flat) // rows), 1))  # blocks of one size
-        moments_of = of_bytes if values.dtype == torch.uint8 and values.ndim == 2 else of_numbers
-        buffer = torch.empty(min(rows, len(flat)), *flat.shape[1:], dtype=torch.float64)
-        for blocks in torch.split(flat, rows * JOINED) if flat.numel() else ():
-            state = state.merge(joined([moments_of(block, buffer) for block in torch.split(blocks, rows)]))
-        return state
+        return cls.empty(values.shape[1]).update(values)
 
     def update(self, batch: Tensor) -> "Moments":
-        """These values and those of a batch."""
-        return self.merge(Moments.of(batch))
+        """These values and those of a batch, as `of` takes them."""
+        state = self
+        flat = batch.flatten(2) if batch.ndim > 2 else batch
+        rows = max(BLOCK // max(flat[:1].numel(), 1), 1)
+        rows = -(-len(flat) // max(-(-len(flat) // rows), 1))  # blocks of one size
+        moments_of = of_bytes if batch.dtype == torch.uint8 and batch.ndim == 2 else of_numbers
+        buffer = torch.empty(min(rows, len(flat)), *flat.shape[1:], dtype=torch.float64)
+        for blocks in torch.split(flat, rows * JOINED) if flat.numel() else ():
+            state = joined([state, *(moments_of(block, buffer) for block in torch.split(blocks, rows))])
+        return state
 
     def merge(self, other: "Moments") -> "Moments":
-        """These values and the other ones: M2 = M2₁ + M2₂ + (mean₂ − mean₁)² n₁ n₂ / n."""
-        if self.count == 0 or other.count == 0:
-            return other if self.count == 0 else self
-        count = self.count + other.count
-        step = other.mean - self.mean
-        share = other.count / count
-        return Moments(count, self.mean + step * share, self.m2 + other.m2 + step.square() * (self.count * share))
+        """These values and the other ones."""
+        return joined([self, other])
 
     def subtract(self, other: "Moments") -> "Moments":
         """These values without the other ones, which must be among them: serves k folds from one pass."""
@@ -124,12 +119,14 @@ def of_bytes(block: Tensor, _: Tensor) -> Moments:
 
 
 def joined(states: list[Moments]) -> Moments:
-    """The merged state of many, in one go."""
-    if len(states) == 1:
-        return states[0]
-    counts = torch.tensor([float(state.count) for state in states], dtype=torch.float64)
-    means = torch.stack([state.mean for state in states])
-    count = sum(state.count for state in states)
-    mean = counts @ means / count
-    m2 = torch.stack([state.m2 for state in states]).sum(0) + counts @ (means - mean).square_()
-    return Moments(count, mean, m2)
+    """The merged state of several, in one go: M2 = Σ M2ᵢ + Σ nᵢ (meanᵢ − mean)²."""
+    first, *others = [state for state in states if state.count] or states[:1]
+    if not others:
+        return first
+    count = first.count + sum(state.count for state in others)
+    shares = torch.tensor([[state.count / count for state in others]], dtype=torch.float64)
+    steps = torch.stack([state.mean for state in others]).sub_(first.mean)  # of which the mean loses no digits
+    step = (shares @ steps)[0]
+    between = (shares @ steps.sub_(step).square_())[0].add_(step.square(), alpha=first.count / count)
+    m2 = torch.stack([state.m2 for state in (first, *others)]).sum(0)
+    return Moments(count, first.mean + step, m2.add_(between, alpha=count))

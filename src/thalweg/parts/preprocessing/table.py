@@ -30,11 +30,13 @@ class Table(Preparation):
     level that is rare in training, one that it did not have, and a missing one share the place "other".
 
     Args:
-        numbers: the part that prepares the numbers; for each column by itself where it leaves that to "auto".
+        numbers: the part that prepares the numbers; for each column by itself where it leaves that to "auto". None
+            leaves them as they are, filled where they are missing.
         missing: what fills a missing number: the "median" or the "mean" of the training rows, or a number.
         indicator: whether a column with missing values in training adds one that says where they are.
         categories: `"onehot"`: one column per level, and one for "other". `"index"`: one column with the place of the
-            level, the most frequent first, "other" last: for `nn.Embedding`, of `sizes` entries. `"ordinal"`: one
+            level, the most frequent first, "other" last, for `nn.Embedding`: a builder's `spec.categories` has the
+            sizes, and these columns are the last ones. `"ordinal"`: one
             number, the place of the level in numeric or alphabetical order, prepared as the numbers are ("other" is
             missing). `"frequency"`: one number, the share of the training rows that the level has, prepared likewise.
         max_levels: largest number of levels of a category, at least 2; of one with more, the `max_levels − 1` most
@@ -61,7 +63,7 @@ class Table(Preparation):
     Nothing looks at the target. PyTorch has none.
     """
 
-    numbers: Preparation = Standardize(per="column")  # noqa: RUF009  (frozen)
+    numbers: Preparation | None = Standardize(per="column")  # noqa: RUF009  (frozen)
     missing: Literal["median", "mean"] | float = "median"
     indicator: bool = True
     categories: Categories = "onehot"
@@ -73,7 +75,7 @@ class Table(Preparation):
 
     def __post_init__(self) -> None:
         part = isinstance(self.numbers, Preparation) and not isinstance(self.numbers, Table)
-        self._check("numbers", part, "a part of tw.preprocessing other than Table")
+        self._check("numbers", self.numbers is None or part, "None, or a part of tw.preprocessing other than Table")
         number = self.missing in ("median", "mean") or in_range(self.missing, -1e30, 1e30)
         self._check("missing", number, "'median', 'mean' or a number")
         self._check("indicator", isinstance(self.indicator, bool), "True or False")

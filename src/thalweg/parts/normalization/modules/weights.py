@@ -81,6 +81,8 @@ def obstacle(layer: nn.Module) -> str:
         return "it is neither linear nor convolutional"
     if is_parametrized(layer, "weight"):
         return "its weight is parametrized already"
+    if "weight" not in layer._parameters:
+        return "its weight is computed before each call, from parameters of other names"
     if is_lazy(layer.weight):
         return "its shape is known only after a first call; call the network once before"
     return ""

@@ -73,9 +73,8 @@ class InTurn(Fitted):
     def form(self) -> dict[str, Any]:
         return super().form | {"parts": [part.form for part in self.parts]}
 
-    @property
-    def report(self) -> str:
-        return "; ".join(filter(None, (str(part.report) for part in self.parts)))
+    def told(self, names: tuple[str, ...] = ()) -> str:
+        return "; ".join(filter(None, (part.told(names) for part in self.links)))
 
 
 def after(before: "Fitted | Each | None", then: "Fitted | Each") -> "Fitted | Each":

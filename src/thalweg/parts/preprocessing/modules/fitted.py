@@ -44,6 +44,10 @@ class Fitted(nn.Module):
     @property
     def report(self) -> str:
         """What was found that a person wants to know; empty where there is nothing."""
+        return self.told()
+
+    def told(self, names: tuple[str, ...] = ()) -> str:
+        """`report` with the columns' names, where they have some."""
         return ""
 
     @property

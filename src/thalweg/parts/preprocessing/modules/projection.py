@@ -67,8 +67,7 @@ class Projection(Fitted):
     def form(self) -> dict[str, Any]:
         return super().form | {"shape": list(self.shape), "flat": self.flat}
 
-    @property
-    def report(self) -> str:
+    def told(self, names: tuple[str, ...] = ()) -> str:
         count = self.matrix.shape[1]
         what = "component" if count == 1 else "components"
         return f"{count:,} {what} of {prod(self.shape):,} columns" if self.flat else ""

@@ -28,9 +28,8 @@ class SignedLog(Fitted):
     def undo(self, y: Tensor) -> Tensor:
         return torch.where(self.chosen, y.sign() * y.abs().expm1() * self.unit.to(y.dtype), y)
 
-    @property
-    def report(self) -> str:
-        return columns_text(self.chosen, "the logarithm")
+    def told(self, names: tuple[str, ...] = ()) -> str:
+        return columns_text(self.chosen, "the logarithm", names)
 
 
 def signed_log(x: Tensor, unit: Tensor | float = 1.0) -> Tensor:
@@ -42,12 +41,12 @@ def signed_log(x: Tensor, unit: Tensor | float = 1.0) -> Tensor:
     return x.sign() * (x.abs() / unit).log1p()
 
 
-def columns_text(chosen: Tensor, what: str) -> str:
+def columns_text(chosen: Tensor, what: str, names: tuple[str, ...] = ()) -> str:
     """Which columns something was done to: `"2 of 5 columns got the logarithm: 0, 3"`."""
     places = chosen.flatten().nonzero().flatten().tolist()
     if chosen.numel() == 1:
         return f"all columns got {what}" if places else f"no column got {what}: none is skewed"
     if not places:
         return f"none of {chosen.numel()} columns got {what}: none is skewed"
-    shown = ", ".join(map(str, places[:8])) + (", ..." if len(places) > 8 else "")
+    shown = ", ".join(names[i] if names else str(i) for i in places[:8]) + (", ..." if len(places) > 8 else "")
     return f"{len(places)} of {chosen.numel()} columns got {what}: {shown}"

@@ -11,6 +11,7 @@ from thalweg.data.seal import require_training
 from thalweg.parts.preprocessing.chain import Chain
 from thalweg.parts.preprocessing.encoder import TableColumn, TableEncoder
 from thalweg.parts.preprocessing.modules.fitted import Fitted, Keep
+from thalweg.parts.preprocessing.modules.projection import Projection
 from thalweg.parts.preprocessing.preparation import PerColumn, Preparation
 from thalweg.parts.preprocessing.table import Table
 
@@ -70,8 +71,8 @@ class TablePreprocessing(nn.Module):
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """How many places each category has, "other" included."""
-        return tuple(int(count) + 1 for count in self.kept)
+        """How many places each category has that is passed on as an index, "other" included."""
+        return tuple(int(count) + 1 for count in self.kept[self.indexed])
 
     @property
     def form(self) -> dict[str, Any]:
@@ -80,7 +81,7 @@ class TablePreprocessing(nn.Module):
 
     @property
     def report(self) -> str:
-        return self.numbers.report
+        return self.numbers.told(() if has_components(self.numbers) else self.names[: len(self.varies)])
 
 
 def fit_table(part: Table, rows: Rows, encoder: TableEncoder) -> TablePreprocessing:
@@ -145,8 +146,8 @@ def filling(part: Table, known: Tensor) -> float:
     return float(known[[(len(known) - 1) // 2, len(known) // 2]].mean())
 
 
-def fitted_numbers(part: Preparation, rows: Rows) -> Fitted:
-    if not cast(Tensor, rows.inputs).shape[1]:
+def fitted_numbers(part: Preparation | None, rows: Rows) -> Fitted:
+    if part is None or not cast(Tensor, rows.inputs).shape[1]:
         return Keep()
     fitted = by_column(part).fit(rows)
     assert isinstance(fitted, Fitted)
@@ -196,13 +197,18 @@ def feature_names(part: Table, encoder: TableEncoder, module: TablePreprocessing
     names = [encoder.columns[i].name for i in module.numeric.tolist()]
     names += [f"{categories[i].name} ({part.categories})" for i in module.looked.tolist()]
     missing = [f"{names[i]} is missing" for i in module.indicated.tolist()]
-    width = module.numbers(torch.zeros(1, len(names), dtype=torch.float64)).shape[1]
-    if width != len(names):
+    if has_components(module.numbers):
+        width = module.numbers(torch.zeros(1, len(names), dtype=torch.float64)).shape[1]
         names = [f"component {i + 1}" for i in range(width)]
     for owner, level in zip(module.owner.tolist(), module.level.tolist(), strict=True):
         own = categories[owner].levels[: int(module.kept[owner])]
         missing.append(f"{categories[owner].name}={(*own, 'other')[level]}")
     return (*names, *missing, *(f"{categories[i].name} (index)" for i in module.indexed.tolist()))
+
+
+def has_components(numbers: Fitted) -> bool:
+    """Whether directions took the place of the columns."""
+    return any(isinstance(part, Projection) and part.flat for part in numbers.modules())
 
 
 def integers(values: list[int]) -> Tensor:

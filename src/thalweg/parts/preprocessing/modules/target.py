@@ -33,9 +33,8 @@ class Target(Fitted):
     def form(self) -> dict[str, Any]:
         return super().form | {"part": self.part.form, "column": self.column}
 
-    @property
-    def report(self) -> str:
-        return self.part.report
+    def told(self, names: tuple[str, ...] = ()) -> str:
+        return self.part.told(names)
 
 
 def fit_target(part: Preparation, rows: AnyRows) -> Target:
@@ -55,8 +54,8 @@ def fit_target(part: Preparation, rows: AnyRows) -> Target:
     refuse_classes(rows)
     if not part.for_targets:
         raise UsageError(
-            f"target_scaling={part} cannot be undone for each target. Take Standardize, MinMax, Robust, Log or Power, "
-            "or a Chain of these."
+            f"target_scaling={part} cannot be undone for each target. Take Standardize, MinMax without clip, Robust, "
+            "Log or Power, or a Chain of these."
         )
     values = rows.target[:, None] if rows.target.ndim == 1 else rows.target
     fitted = part.fit(Rows(values, rows.target, rows.ids, rows.part))

@@ -44,9 +44,8 @@ class YeoJohnson(Fitted):
         size = size.clamp(max=LARGEST[y.dtype]).expm1()
         return torch.where(power == 1, y, y.sign() * size)
 
-    @property
-    def report(self) -> str:
-        return columns_text(self.power != 1, "a power")
+    def told(self, names: tuple[str, ...] = ()) -> str:
+        return columns_text(self.power != 1, "a power", names)
 
 
 def yeo_johnson(x: Tensor, power: Tensor) -> Tensor:
