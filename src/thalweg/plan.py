@@ -81,9 +81,9 @@ class Plan:
         accumulate: batches per update. Their gradients are averaged by the number of items in each, so that a short
             last batch, or a short last window of an epoch, counts as much as its rows.
         preprocessing: `"standardize"` subtracts the mean and divides by the standard deviation of the training rows
-            (L12), inside the model; a part of `tw.preprocessing` does what it says; `"none"` feeds the inputs as they
-            are.
-        target_scaling: the same for a regression target (parts: Standardize, MinMax, Robust, Log, Power, or a Chain of
+            (L12), inside the model; a part of `tw.preprocessing` does what it says, several in a list are a `Chain`;
+            `"none"` feeds the inputs as they are, of a table with codes for text and missing values filled.
+        target_scaling: the same for a regression target (parts: Standardize, MinMax, Robust, Log, Power, or several of
             these); predictions come back in the target's unit.
         activation: a part of `tw.activations` in the place of the network's own between its layers; None keeps those.
         normalization: a part of `tw.normalization` in the place of the network's own; None keeps those.

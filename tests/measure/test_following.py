@@ -35,6 +35,17 @@ class Nested(nn.Module):
         return self.inner(x.unsqueeze(1)).squeeze(1)
 
 
+class Activated(nn.BatchNorm1d):
+    """A library's batch norm with an activation of its own, which may be none."""
+
+    def __init__(self, act):
+        super().__init__(8)
+        self.act = act
+
+    def forward(self, x):
+        return self.act(super().forward(x))
+
+
 BETWEEN = {
     "nn.ReLU": (nn.ReLU(), "ReLU"),
     "nn.ReLU in place": (nn.ReLU(inplace=True), "ReLU"),
@@ -54,6 +65,8 @@ BETWEEN = {
     "a block around": (Nested(), "Tanh"),
     "dropout, then F.tanh": (lambda x: torch.tanh(F.dropout(x)), "Tanh"),
     "batch norm, then ReLU": (nn.Sequential(nn.BatchNorm1d(8), nn.ReLU()), "BatchNorm1d, ReLU"),
+    "batch norm with ReLU inside": (Activated(nn.ReLU()), "batch_norm, ReLU"),
+    "batch norm with nothing inside": (Activated(nn.Identity()), "Activated, Linear"),
     "F.layer_norm, then F.gelu": (lambda x: F.gelu(F.layer_norm(x, (8,))), "layer_norm, GELU"),
     "layer norm alone": (nn.LayerNorm(8), "LayerNorm, Linear"),
     "softmax": (lambda x: x.softmax(1), "softmax"),

@@ -214,6 +214,7 @@ def watching(network: nn.Module, course: Course) -> Iterator[None]:
 
 def hooks(place: str, module: nn.Module, course: Course) -> Iterable[Any]:
     maker = maker_of(place, module)
+    bends = isinstance(module, NORMS) and any(map(is_activation, module.children()))  # as timm's BatchNormAct2d
     starts: list[int] = []  # a stack: a module may be called inside of itself
 
     def enter(*_: Any) -> None:
@@ -236,7 +237,8 @@ def hooks(place: str, module: nn.Module, course: Course) -> Iterable[Any]:
                 if (scale := scale_of(module, given, output)) is not None:
                     course.scales[place] = scale
         if known is not None:  # what only behaves like a normalization may have one inside, and an activation after it
-            course.mark(output, known, start, over=known is maker or known.kind == "layer")
+            whole = known is maker and not bends
+            course.mark(output, known, start, over=whole or known.kind == "layer")
 
     yield module.register_forward_pre_hook(enter)
     yield module.register_forward_hook(leave, with_kwargs=True)

@@ -1,6 +1,7 @@
 """Numbers, durations and names as people read them; one form for the terminal, the report and the notebook."""
 
 import math
+import re
 import unicodedata
 
 ASCII = {
@@ -22,19 +23,8 @@ ASCII = {
     "\N{NARROW NO-BREAK SPACE}": " ",
 }
 MISSING = "–"
-TITLES = {
-    "auc": "AUC",
-    "brier": "Brier score",
-    "f1": "F1",
-    "macro_auc": "macro AUC",
-    "macro_f1": "macro F1",
-    "micro_f1": "micro F1",
-    "lr": "rate",
-    "mae": "MAE",
-    "mse": "MSE",
-    "r2": "R²",
-    "rmse": "RMSE",
-}
+TITLES = {"brier": "Brier score", "lr": "rate", "r2": "R²"}
+CAPITALS = re.compile(r"auc|fpr|mae|mcc|mse|rmse|tpr|f\d+(\.\d+)?")  # words of names
 
 
 def number(value: float | None, digits: int = 4) -> str:
@@ -143,10 +133,11 @@ def plural(count: int, noun: str) -> str:
 def title(name: str) -> str:
     """A measure's or a field's name for a heading: `"r2"` becomes `"R²"`.
 
-    >>> title("balanced_accuracy"), title("auc"), title("r2"), title("loss")
-    ('balanced accuracy', 'AUC', 'R²', 'loss')
+    >>> title("balanced_accuracy"), title("macro_auc"), title("r2"), title("f0.5"), title("tpr_at_fpr_0.05")
+    ('balanced accuracy', 'macro AUC', 'R²', 'F0.5', 'TPR at FPR 0.05')
     """
-    return TITLES.get(name, name.replace("_", " "))
+    words = (word.upper() if CAPITALS.fullmatch(word) else word for word in name.split("_"))
+    return TITLES.get(name) or " ".join(words)
 
 
 def shorten(text: str, width: int) -> str:

@@ -26,6 +26,9 @@ NAMED = 5  # columns in a message
 class State(Protocol):
     """Sums over values that merge."""
 
+    @property
+    def count(self) -> int: ...
+
     def update(self, batch: Tensor) -> Self: ...
 
     def merge(self, other: Self) -> Self: ...
@@ -73,9 +76,13 @@ class Measured:
         """Without what was measured on the other rows, which must be among these.
 
         Raises:
-            UsageError: for what cannot be taken out, as a range or a median; merge the other folds instead.
+            UsageError: for what cannot be taken out, as a range or a median, where the other folds are merged instead;
+                and for more rows than these.
         """
         self._require_alike(other)
+        counts = [[state.count for state in of.states if state is not None] for of in (self, other)]
+        if any(all_ < some for all_, some in zip(*counts, strict=True)):
+            raise UsageError(f"{counts[1]} values cannot be among {counts[0]}: take the part out of the whole.")
         return replace(self, states=self._with(other, "subtract"))
 
     def build(self) -> Fitted | Each:
@@ -100,11 +107,18 @@ class Measured:
 
 def measure(part: Preparation, rows: AnyRows, before: Fitted | Each | None) -> Measured:
     """One pass over training rows, as `before` prepares them; see `Preparation.measure`."""
+    if not isinstance(rows, AnyRows):
+        raise UsageError(
+            f"{type(part).__name__} got {type(rows).__name__}; it is fitted on training rows: experiment.data.train, or "
+            "Rows(x, target, ids, 'train') of thalweg.data.rows. Plan(preprocessing=...) does it by itself."
+        )
     require_training(rows, part.title or type(part).__name__)
+    if not len(rows):
+        raise DataError(f"{type(part).__name__} got no training rows to measure.")
     if part.few_images_do and isinstance(rows, DatasetRows) and isinstance(rows.dataset, GuardedImages):
         rows = spread(rows, SAMPLE_ROWS)
     some = prepared(before, some_of(rows))
-    refuse_only_indices(part, some)
+    refuse_unfit(part, some)
     samples = tuple(sample(value) for value in tensors_of(some))
     states: list[State | None] = [
         None if value.dtype in TOKENS else part.start(part.arrange(value[:1]).shape[1]) for value in samples
@@ -118,9 +132,19 @@ def measure(part: Preparation, rows: AnyRows, before: Fitted | Each | None) -> M
     return Measured(part, tuple(states), samples, names, before)
 
 
-def refuse_only_indices(part: Preparation, some: Inputs) -> None:
-    """Raises `DataError` where nothing is there to prepare, except for what is the automatic choice."""
+def refuse_unfit(part: Preparation, some: Inputs) -> None:
+    """Raises `DataError` for complex numbers, and where nothing is there to prepare: of indices alone only the
+    automatic choice makes no mistake.
+    """
     dtypes = [value.dtype for value in tensors_of(some)]
+    if any(dtype.is_complex for dtype in dtypes):
+        raise DataError(
+            f"{type(part).__name__} got complex inputs. Give real and imaginary parts as columns: "
+            "torch.view_as_real(x).flatten(1)."
+        )
+    if any(0 in value.shape[1:] for value in tensors_of(some)):
+        shapes = [list(value.shape[1:]) for value in tensors_of(some)]
+        raise DataError(f"{type(part).__name__} got rows of the shapes {shapes}, in which there are no values.")
     if not part.takes_indices and all(dtype in TOKENS for dtype in dtypes):
         raise DataError(
             f"{type(part).__name__} got inputs of {dtypes[0]}, which holds indices, and they pass through. Where they "

@@ -22,7 +22,7 @@ class MinMax(PerColumn):
     Args:
         low: what the smallest value becomes.
         high: what the largest becomes; above `low`.
-        clip: whether new values beyond the range are cut to it; else they lie outside.
+        clip: whether new values beyond the range are cut to it; else they lie outside. Not for targets.
         per: `"column"`, each column or channel by itself; `"tensor"`, all together; `"auto"` as for `Standardize`.
 
     Raises:

@@ -30,7 +30,8 @@ class Power(PerColumn):
 
     Up to about 2 million values, and always up to 2,048 rows, λ is exact to 1e-6; of more it is found from a sorted
     sketch of them (see `Quantiles`). It is sought from −1,023 to 1,025, which columns of numbers
-    far below 1 need.
+    far below 1 need, among the powers that float32 can take back: rounding moves no training value by more than 1 % of
+    the deviation. Of a skewed column far from 0, all at 10,000 and above, the likeliest power would leave one number.
 
     Raises:
         UsageError: for a value out of range.
@@ -43,7 +44,8 @@ class Power(PerColumn):
     (-0.652, 'all columns got a power')
 
     Source: Yeo, Johnson 2000, "A new family of power transformations to improve normality or symmetry"; as
-    scikit-learn's PowerTransformer with `standardize=False`, which transforms every column. PyTorch has none.
+    scikit-learn's PowerTransformer with `standardize=False`, which transforms every column, by any power. PyTorch has
+    none.
     """
 
     skewness: float = 1.0

@@ -96,7 +96,7 @@ class Quantiles:
         groups = (self.weighted(slice(i, i + size)) for i in range(0, num_columns, size))
         return torch.cat([interpolated(values, weights, asked) for values, weights in groups], 1)
 
-    def weighted(self, columns: slice = slice(None)) -> tuple[Tensor, Tensor]:  # noqa: B008  (immutable)
+    def weighted(self, columns: slice = slice(None)) -> tuple[Tensor, Tensor]:
         """`[n, C]` float64 values of some columns, and `[n]` how many each stands for."""
         weights = [torch.full((sum(map(len, level)),), 2.0**h) for h, level in enumerate(self.levels)]
         values = torch.cat([chunk[:, columns].double() for level in self.levels for chunk in level])

@@ -135,5 +135,10 @@ class SkewnessAndLog:
         return SkewnessAndLog(self.plain.pooled(), self.logged.pooled(), self.unit)
 
     @property
+    def count(self) -> int:
+        """Values per column."""
+        return self.plain.count
+
+    @property
     def is_finite(self) -> bool:
         return self.plain.is_finite
