@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-# Products of float32 take half the time, and leave a whitened covariance 1e-4 from the identity where the largest variance
-# is 1e6 times the smallest; those of float64 2e-11.
+# Products of float32 take half the time, and leave a whitened covariance 1e-4 from the identity where the largest
+# variance is 1e6 times the smallest; those of float64 2e-11.
 BLOCK = 2**20  # values per matrix product in float64: 8 MiB
 MIN_ROWS = 1024  # fewer leave the product slower than its own merge
 STRIPS = 4  # of a product that is its own mirror image, of which 5/8 are computed: 1.3 times as quick at 784 columns

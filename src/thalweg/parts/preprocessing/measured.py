@@ -109,8 +109,8 @@ def measure(part: Preparation, rows: AnyRows, before: Fitted | Each | None) -> M
     """One pass over training rows, as `before` prepares them; see `Preparation.measure`."""
     if not isinstance(rows, AnyRows):
         raise UsageError(
-            f"{type(part).__name__} got {type(rows).__name__}; it is fitted on training rows: experiment.data.train, or "
-            "Rows(x, target, ids, 'train') of thalweg.data.rows. Plan(preprocessing=...) does it by itself."
+            f"{type(part).__name__} got {type(rows).__name__}; it is fitted on training rows: experiment.data.train, "
+            "or Rows(x, target, ids, 'train') of thalweg.data.rows. Plan(preprocessing=...) does it by itself."
         )
     require_training(rows, part.title or type(part).__name__)
     if not len(rows):
