@@ -132,6 +132,9 @@ def whitening() -> None:
         "columns over 6 decades": (rotated.sign() + rotated @ basis) * torch.logspace(-3, 3, 100).double(),
         "rank 30 of 100": torch.randn(20_000, 30, generator=generator).double() @ basis[:30],
         "50 rows of 100 columns": rotated[:50] @ basis,
+        "float32 rows of 784 columns, variances over 6 decades": torch.randn(20_000, 784, generator=generator).cumsum(
+            1
+        ),
     }
     print(
         "\n| covariance after whitening, largest distance from the identity | PCA | ZCA(floor=0) | scikit-learn's PCA |"
@@ -146,7 +149,7 @@ def whitening() -> None:
         shares = [
             distance(covariance(y)),
             of_zca,
-            distance(covariance(torch.as_tensor(theirs)) * len(x) / (len(x) - 1)),
+            distance(covariance(torch.as_tensor(theirs).double()) * len(x) / (len(x) - 1)),
         ]
         print(f"| {name} | {shares[0]:.0e} ({y.shape[1]}) | {shares[1]:.0e} | {shares[2]:.0e} ({theirs.shape[1]}) |")
     print("\nIn brackets the directions kept; of ZCA the distance of the eigenvalues from 1 or 0.")
