@@ -131,8 +131,8 @@ def part_page(part: Part) -> str:
 def signature(part: Part) -> str:
     """How it is called: names and defaults, without types."""
     parameters = [p.replace(annotation=p.empty) for p in inspect.signature(part.member).parameters.values()]
-    text = str(inspect.Signature(parameters))
-    where = "thalweg.evaluate" if part.family == "measures" else f"tw.{part.family}"
+    text = str(inspect.Signature(parameters)).replace("'", '"')  # as the formatter has it
+    where = "tw" if part.family == "measures" else f"tw.{part.family}"
     call = f"{where}.{part.name}{text}"
     if len(call) > 100:
         call = f"{where}.{part.name}(\n    " + text[1:-1].replace(", ", ",\n    ") + ",\n)"

@@ -6,8 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
-from thalweg.data.sample import head
+from thalweg.data.sample import spread
 from thalweg.errors import ModelError
+from thalweg.initialization import initialize
+from thalweg.parts.activations.replace import replace_activations
+from thalweg.parts.normalization.replace import replace_normalization
+from thalweg.parts.regularizers.replace import set_dropout
 from thalweg.plan import Plan
 from thalweg.recipe import Decision
 
@@ -39,12 +43,6 @@ def alter(
     Raises:
         ModelError: where the network has nothing of the kind.
     """
-    if plan.activation is None and plan.normalization is None and plan.dropout is None:
-        return []
-    from thalweg.parts.activations.replace import replace_activations
-    from thalweg.parts.normalization.replace import replace_normalization
-    from thalweg.parts.regularizers.replace import set_dropout
-
     decisions = []
     changes: tuple[tuple[str, Any, Callable[[nn.Module, Any], list[str]], str], ...] = (
         ("activation", plan.activation, replace_activations, "activation between its layers"),
@@ -69,13 +67,11 @@ def alter(
 
 def initialize_anew(setup: "Setup", rows: "AnyRows") -> Decision:
     """Draws the weights of the setup's network by the plan's initializer, gains and scales taken from training rows."""
-    from thalweg.initialization import initialize
-
     plan = setup.plan
     assert plan.initialization is not None
     assert isinstance(plan.batch_size, int)
     assert isinstance(plan.seed, int)
-    inputs, _ = next(iter(setup.held_out(head(rows, plan.batch_size), 2).epoch(0)))
+    inputs, _ = next(iter(setup.held_out(spread(rows, plan.batch_size), 2).epoch(0)))
     done = initialize(setup.network, inputs, plan.initialization, seed=plan.seed)
     left = f", {len(done.left)} left as they were ({', '.join(r.name for r in done.left[:3])})" if done.left else ""
     reason = f"asked for; {len(done.changed)} tensors drawn anew or set{left}"
