@@ -6,7 +6,7 @@ import math
 import re
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from thalweg.experiment import Experiment
 
 FILE = "comparison.json"  # in the folder of the runs, written anew after each training
-Tell = Callable[[str], None]
 
 
 @dataclass
