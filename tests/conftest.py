@@ -18,6 +18,12 @@ if os.environ.get("CI"):
     settings.load_profile("ci")
 
 
+@pytest.fixture(autouse=True)
+def same_start() -> None:
+    """A network that a test makes without a seed is the same whatever ran before it in this process."""
+    torch.manual_seed(0)
+
+
 @pytest.fixture(scope="session")
 def digits() -> tuple[Tensor, Tensor]:
     """1,797 images of 8 x 8 as rows of 64 values 0..16, and their digits."""

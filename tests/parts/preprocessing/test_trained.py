@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy import stats
 from sklearn.datasets import load_diabetes, load_digits
 from torch import nn
 
@@ -82,6 +83,10 @@ def test_other_parts_are_opened_alike(part: Preparation, tmp_path: Path) -> None
     assert tw.Plan.from_json(run.store.get("plan")).preprocessing == part
 
 
+def linear_of_ten() -> nn.Module:
+    return nn.Linear(10, 1)
+
+
 @pytest.mark.parametrize(
     "part", [Standardize(), MinMax(low=-1), Robust(), Log(skewness=0), Power(), Chain(Log(), Robust())], ids=repr
 )
@@ -89,14 +94,14 @@ def test_regression_targets_come_back_in_their_unit(part: Preparation, tmp_path:
     data = load_diabetes()
     y = np.exp(data.target / 50)  # 1.6 to 1,000, skewed
     experiment = tw.Experiment(
-        nn.Linear(10, 1), train=(data.data.astype(np.float32), y.astype(np.float32)), loss="mse", directory=tmp_path
+        linear_of_ten, train=(data.data.astype(np.float32), y.astype(np.float32)), loss="mse", directory=tmp_path
     )
     run = experiment.train(
         SHORT.replace(target_scaling=part, epochs=20, optimizer=tw.optimizers.AdamW(lr=0.1)), listeners=()
     )
     again = opened_alike(experiment, run, data.data.astype(np.float32), tmp_path)
     found = again.predict(data.data.astype(np.float32)).reshape(-1)
-    assert np.corrcoef(np.log(y), np.log(np.maximum(found, 0.1)))[0, 1] > 0.4
+    assert stats.spearmanr(y, found).statistic > 0.55
     middle = np.median if "Log" in repr(part) or "Power" in repr(part) else np.mean  # what the loss aims at
     assert 0.5 < middle(found) / middle(y) < 2
     program = torch.export.load(run.export(tmp_path / "model.pt2")).module()
