@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import TYPE_CHECKING
 
-from thalweg.errors import UsageError
+from thalweg.parts.part import Part
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Activation(ABC):
+class Activation(Part, ABC):
     """A function applied to each number, y = φ(x), without state of its own.
 
     >>> import torch
@@ -45,10 +45,6 @@ class Activation(ABC):
         from thalweg.parts.activations.card import card
 
         return card(self, measure=measure)
-
-    def _require(self, name: str, good: bool, allowed: str) -> None:
-        if not good:
-            raise UsageError(f"{type(self).__name__} got {name}={getattr(self, name)!r}; allowed: {allowed}.")
 
 
 def is_finite(value: object) -> bool:

@@ -32,7 +32,7 @@ class ELU(Activation):
     alpha: float = 1.0
 
     def __post_init__(self) -> None:
-        self._require("alpha", is_finite(self.alpha) and self.alpha > 0, "a number above 0")
+        self._check("alpha", is_finite(self.alpha) and self.alpha > 0, "a number above 0")
 
     @property
     def kinks(self) -> tuple[float, ...]:

@@ -32,7 +32,7 @@ class GELU(Activation):
     approximate: Literal["none", "tanh"] = "none"
 
     def __post_init__(self) -> None:
-        self._require("approximate", self.approximate in ("none", "tanh"), "'none' or 'tanh'")
+        self._check("approximate", self.approximate in ("none", "tanh"), "'none' or 'tanh'")
 
     def function(self, x: "Tensor") -> "Tensor":
         from torch.nn import functional

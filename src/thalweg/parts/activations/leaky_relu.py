@@ -33,7 +33,7 @@ class LeakyReLU(Activation):
     slope: float = 0.01
 
     def __post_init__(self) -> None:
-        self._require("slope", is_finite(self.slope) and self.slope != 1, "a finite number other than 1 (linear)")
+        self._check("slope", is_finite(self.slope) and self.slope != 1, "a finite number other than 1 (linear)")
 
     @property
     def kinks(self) -> tuple[float, ...]:

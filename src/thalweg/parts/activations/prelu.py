@@ -37,8 +37,8 @@ class PReLU(Activation):
     shared: bool = True
 
     def __post_init__(self) -> None:
-        self._require("slope", is_finite(self.slope), "a finite number")
-        self._require("shared", isinstance(self.shared, bool), "True (one slope) or False (one per channel)")
+        self._check("slope", is_finite(self.slope), "a finite number")
+        self._check("shared", isinstance(self.shared, bool), "True (one slope) or False (one per channel)")
 
     @property
     def kinks(self) -> tuple[float, ...]:

@@ -34,8 +34,8 @@ class Softplus(Activation):
     threshold: float = 20.0
 
     def __post_init__(self) -> None:
-        self._require("beta", is_finite(self.beta) and self.beta > 0, "a number above 0")
-        self._require("threshold", is_finite(self.threshold) and self.threshold > 0, "a number above 0")
+        self._check("beta", is_finite(self.beta) and self.beta > 0, "a number above 0")
+        self._check("threshold", is_finite(self.threshold) and self.threshold > 0, "a number above 0")
 
     @property
     def kinks(self) -> tuple[float, ...]:

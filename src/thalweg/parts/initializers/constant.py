@@ -32,7 +32,7 @@ class Constant(Initializer):
     value: float = 0.0
 
     def __post_init__(self) -> None:
-        self._require("value", is_finite(self.value), "a finite number")
+        self._check("value", is_finite(self.value), "a finite number")
 
     @property
     def scales(self) -> bool:

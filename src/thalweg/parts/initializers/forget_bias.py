@@ -34,4 +34,4 @@ class ForgetBias(Wrapper):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._require("value", is_finite(self.value), "a finite number; 1 is usual")
+        self._check("value", is_finite(self.value), "a finite number; 1 is usual")

@@ -37,7 +37,7 @@ class He(Scaled):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._require("mode", self.mode in ("fan_in", "fan_out"), "'fan_in' or 'fan_out'")
+        self._check("mode", self.mode in ("fan_in", "fan_out"), "'fan_in' or 'fan_out'")
 
     def fan(self, scale: Scale) -> float:
         return scale.fan_in if self.mode == "fan_in" else scale.fan_out

@@ -6,6 +6,7 @@ from math import prod
 from typing import TYPE_CHECKING, Any, Literal
 
 from thalweg.errors import UsageError
+from thalweg.parts.part import Part
 
 if TYPE_CHECKING:
     import torch
@@ -19,7 +20,7 @@ TOO_FLAT = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Initializer(ABC):
+class Initializer(Part, ABC):
     """How the weights of a layer are drawn before the first step. `tw.initialize` draws those of a whole network.
 
     >>> import torch
@@ -85,10 +86,6 @@ class Initializer(ABC):
         """What takes its place for recurrent weights and embeddings."""
         return self
 
-    def _require(self, name: str, good: bool, allowed: str) -> None:
-        if not good:
-            raise UsageError(f"{type(self).__name__} got {name}={getattr(self, name)!r}; allowed: {allowed}.")
-
 
 @dataclass(frozen=True, slots=True)
 class Scale:
@@ -110,7 +107,7 @@ class Wrapper(Initializer):
     then: Initializer
 
     def __post_init__(self) -> None:
-        self._require("then", isinstance(self.then, Initializer), "an initializer, such as tw.initializers.He()")
+        self._check("then", isinstance(self.then, Initializer), "an initializer, such as tw.initializers.He()")
 
     def _fill(self, tensor: "Tensor", scale: Scale, groups: int, generator: Any) -> None:
         self.then._fill(tensor, scale, groups, generator)

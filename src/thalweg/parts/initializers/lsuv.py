@@ -34,6 +34,6 @@ class LSUV(Orthogonal):
     max_iterations: int = 10
 
     def __post_init__(self) -> None:
-        self._require("tolerance", in_range(self.tolerance, 0) and self.tolerance != 0, "a number above 0")
+        self._check("tolerance", in_range(self.tolerance, 0) and self.tolerance != 0, "a number above 0")
         whole = isinstance(self.max_iterations, int) and in_range(self.max_iterations, 1)
-        self._require("max_iterations", whole, "an integer of at least 1")
+        self._check("max_iterations", whole, "an integer of at least 1")

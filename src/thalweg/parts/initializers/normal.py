@@ -36,8 +36,8 @@ class Normal(Initializer):
     std: float = 0.01
 
     def __post_init__(self) -> None:
-        self._require("mean", is_finite(self.mean), "a finite number")
-        self._require("std", in_range(self.std, 0), "a number of at least 0, such as 0.02")
+        self._check("mean", is_finite(self.mean), "a finite number")
+        self._check("std", in_range(self.std, 0), "a number of at least 0, such as 0.02")
 
     @property
     def scales(self) -> bool:

@@ -22,7 +22,7 @@ class Scaled(Initializer):
 
     def __post_init__(self) -> None:
         allowed = " or ".join(map(repr, DISTRIBUTIONS))
-        self._require("distribution", self.distribution in DISTRIBUTIONS, allowed)
+        self._check("distribution", self.distribution in DISTRIBUTIONS, allowed)
 
     def fan(self, scale: Scale) -> float:
         """What the variance is divided by."""

@@ -37,8 +37,8 @@ class Sparse(Initializer):
     std: float | Literal["auto"] = "auto"
 
     def __post_init__(self) -> None:
-        self._require("sparsity", in_range(self.sparsity, 0, 1), "a share from 0 to below 1")
-        self._require("std", self.std == "auto" or in_range(self.std, 0), "'auto' or a number of at least 0")
+        self._check("sparsity", in_range(self.sparsity, 0, 1), "a share from 0 to below 1")
+        self._check("std", self.std == "auto" or in_range(self.std, 0), "'auto' or a number of at least 0")
 
     def kept(self, inputs: int) -> int:
         """How many incoming weights a unit keeps."""

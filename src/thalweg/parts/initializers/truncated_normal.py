@@ -39,11 +39,11 @@ class TruncatedNormal(Initializer):
     high: float = 2.0
 
     def __post_init__(self) -> None:
-        self._require("mean", is_finite(self.mean), "a finite number")
-        self._require("std", in_range(self.std, 0), "a number of at least 0, such as 0.02")
-        self._require("low", is_finite(self.low) and -6 <= self.low <= 6, "a number from -6 to 6, below high")
+        self._check("mean", is_finite(self.mean), "a finite number")
+        self._check("std", in_range(self.std, 0), "a number of at least 0, such as 0.02")
+        self._check("low", is_finite(self.low) and -6 <= self.low <= 6, "a number from -6 to 6, below high")
         good = is_finite(self.high) and self.low + 0.01 <= self.high <= 6
-        self._require("high", good, f"a number above low={self.low!r}, at most 6")
+        self._check("high", good, f"a number above low={self.low!r}, at most 6")
 
     @property
     def scales(self) -> bool:

@@ -32,8 +32,8 @@ class Uniform(Initializer):
     high: float = 0.05
 
     def __post_init__(self) -> None:
-        self._require("low", is_finite(self.low), "a finite number")
-        self._require("high", is_finite(self.high) and self.high > self.low, f"a number above low={self.low!r}")
+        self._check("low", is_finite(self.low), "a finite number")
+        self._check("high", is_finite(self.high) and self.high > self.low, f"a number above low={self.low!r}")
 
     @property
     def scales(self) -> bool:

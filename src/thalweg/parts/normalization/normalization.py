@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from thalweg.errors import UsageError
 from thalweg.parts.optimizers.optimizer import in_range
+from thalweg.parts.part import Part
 
 if TYPE_CHECKING:
     from torch import nn
@@ -14,12 +15,8 @@ RANKS = (None, 0, 1, 2, 3)  # dimensions of places that a module is built for; N
 
 
 @dataclass(frozen=True, kw_only=True)
-class Normalization:
+class Normalization(Part):
     """What a plan takes: an `OutputNormalization`, or a `WeightNormalization`."""
-
-    def _check(self, name: str, good: bool, allowed: str) -> None:
-        if not good:
-            raise UsageError(f"{type(self).__name__} got {name}={getattr(self, name)!r}; allowed: {allowed}.")
 
     def _check_flags(self, *names: str) -> None:
         for name in names:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from thalweg.errors import UsageError
 from thalweg.parts.optimizers.kernels import whole
+from thalweg.parts.part import Part
 
 if TYPE_CHECKING:
     import torch
@@ -27,7 +28,7 @@ GAPS = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Optimizer(ABC):
+class Optimizer(Part, ABC):
     """Hyper-parameters of an update rule. Not torch's `Optimizer`: `build(params)` gives that one.
 
     One rule has three forms that agree: `update`, the pure definition; `apply_`, the fastest kernel that computes the
@@ -52,10 +53,6 @@ class Optimizer(ABC):
     def __post_init__(self) -> None:
         self._check("lr", self.lr == "auto" or (in_range(self.lr, 0) and self.lr != 0), "'auto' or a number above 0")
         self._check("weight_decay", in_range(self.weight_decay, 0), "a number of at least 0")
-
-    def _check(self, name: str, good: bool, allowed: str) -> None:
-        if not good:
-            raise UsageError(f"{type(self).__name__} got {name}={getattr(self, name)!r}; allowed: {allowed}.")
 
     @property
     @abstractmethod

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from thalweg.errors import UsageError
+from thalweg.parts.part import Part
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -18,7 +18,7 @@ Per = Literal["auto", "column", "tensor"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Preparation(ABC):
+class Preparation(Part, ABC):
     """How inputs are prepared before the network sees them.
 
     `fit(rows)` gives a module whose buffers hold what was measured, so that it travels with the model and its exports.
@@ -73,10 +73,6 @@ class Preparation(ABC):
     @abstractmethod
     def finish(self, state: Any, sample: "Tensor") -> "Fitted":
         """The module of one tensor, of which `sample` are some rows."""
-
-    def _check(self, name: str, good: bool, allowed: str) -> None:
-        if not good:
-            raise UsageError(f"{type(self).__name__} got {name}={getattr(self, name)!r}; allowed: {allowed}.")
 
 
 @dataclass(frozen=True, kw_only=True)

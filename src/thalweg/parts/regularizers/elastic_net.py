@@ -44,7 +44,7 @@ class ElasticNet(Regularizer):
 
     def __post_init__(self) -> None:
         self._require_strength("l1", "l2")
-        self._require("proximal", isinstance(self.proximal, bool), "True or False")
+        self._check("proximal", isinstance(self.proximal, bool), "True or False")
 
     def add_(self, gradients: "list[Tensor]", parameters: "list[Tensor]") -> None:
         import torch

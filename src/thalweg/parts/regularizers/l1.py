@@ -50,7 +50,7 @@ class L1(Regularizer):
 
     def __post_init__(self) -> None:
         self._require_strength("strength")
-        self._require("proximal", isinstance(self.proximal, bool), "True or False")
+        self._check("proximal", isinstance(self.proximal, bool), "True or False")
 
     def add_(self, gradients: "list[Tensor]", parameters: "list[Tensor]") -> None:
         if not self.proximal:

@@ -41,7 +41,7 @@ class MaxNorm(Regularizer):
     limit: float = 3.0
 
     def __post_init__(self) -> None:
-        self._require("limit", in_range(self.limit, 0) and self.limit != 0, "a number above 0")
+        self._check("limit", in_range(self.limit, 0) and self.limit != 0, "a number above 0")
 
     def constrain_(self, parameters: "list[Tensor]", *, rate: "float | Tensor", transposed: Sequence[int] = ()) -> None:
         for parameter, groups in zip(parameters, transposed or [0] * len(parameters), strict=True):

@@ -4,15 +4,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from thalweg.errors import UsageError
 from thalweg.parts.optimizers.optimizer import in_range
+from thalweg.parts.part import Part
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
 @dataclass(frozen=True, kw_only=True)
-class Regularizer:
+class Regularizer(Part):
     """A penalty on weights or a limit of them.
 
     The loss that is shown, raced and compared is that of the data: a penalty acts through the gradients alone, and its
@@ -49,13 +49,9 @@ class Regularizer:
         """The penalty's value, a scalar that autograd can derive; 0 for what is a limit only."""
         return parameters[0].new_zeros(())
 
-    def _require(self, name: str, good: bool, allowed: str) -> None:
-        if not good:
-            raise UsageError(f"{type(self).__name__} got {name}={getattr(self, name)!r}; allowed: {allowed}.")
-
     def _require_strength(self, *names: str) -> None:
         for name in names:
-            self._require(name, in_range(getattr(self, name), 0), "a number of at least 0")
+            self._check(name, in_range(getattr(self, name), 0), "a number of at least 0")
 
 
 def sum_of_absolutes(parameters: "Sequence[Tensor]") -> "Tensor":

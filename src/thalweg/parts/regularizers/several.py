@@ -36,7 +36,7 @@ class Several(Regularizer):
 
     def __post_init__(self) -> None:
         good = isinstance(self.parts, tuple) and all(isinstance(part, Regularizer) for part in self.parts)
-        self._require("parts", good and len(self.parts) > 1, "a tuple of two regularizers or more")
+        self._check("parts", good and len(self.parts) > 1, "a tuple of two regularizers or more")
 
     def add_(self, gradients: "list[Tensor]", parameters: "list[Tensor]") -> None:
         for part in self.parts:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from thalweg.errors import UsageError
 from thalweg.parts.optimizers.optimizer import in_range
+from thalweg.parts.part import Part
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer
@@ -26,7 +27,7 @@ class Measured(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Schedule(ABC):
+class Schedule(Part, ABC):
     """The rate as a share of its peak, the optimizer's `lr`. It has no state, so that a budget may be extended.
 
     Lengths inside a schedule are shares of the training where they are floats, and steps where they are ints: `0.05`
@@ -84,10 +85,6 @@ class Schedule(ABC):
                 "out, or take an optimizer with a momentum or betas."
             )
         return TorchScheduler(optimizer, self, num_steps=num_steps)
-
-    def _check(self, name: str, good: bool, allowed: str) -> None:
-        if not good:
-            raise UsageError(f"{type(self).__name__} got {name}={getattr(self, name)!r}; allowed: {allowed}.")
 
     def _check_share(self, name: str, *, below_one: bool = False) -> None:
         value = getattr(self, name)
