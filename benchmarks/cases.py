@@ -68,6 +68,7 @@ def main() -> None:
     parser.add_argument("kind", choices=["healthy", "faulty"], nargs="?", default="healthy")
     parser.add_argument("--part", type=int, default=0)
     parser.add_argument("--of", type=int, default=1)
+    parser.add_argument("--only", help="the id of one program, whose findings are printed")
     parser.add_argument("--cases", type=Path, default=ROOT.parent / "shared" / "cases")
     options = parser.parse_args()
     if not options.cases.is_dir():
@@ -80,6 +81,7 @@ def main() -> None:
     truths = map(json.loads, (options.cases / "open.truth.jsonl").read_text().splitlines())
     states = {truth["id"]: truth["state"] for truth in truths}
     chosen = [s for s in specs(options.cases / "open.jsonl") if s["kind"] == options.kind and not s.get("loop")]
+    chosen = [s for s in chosen if options.only in (None, s["id"])]
     judged = alarmed = first = 0
     print("| program | outcome | alarms | suspicions | seconds |\n|---|---|---|---|---|")
     for spec in chosen[options.part :: options.of]:
@@ -92,6 +94,8 @@ def main() -> None:
         except ThalwegError as error:
             print(f"| {program.id} | {states[program.id]} | refused: {str(error)[:80]} | | |", flush=True)
             continue
+        if options.only:
+            print(findings)
         alarms = [f for f in findings if f.counts]
         doubts = sorted({f.code for f in findings if not f.counts and f.severity != "note"})
         if states[program.id] == ("failed" if options.kind == "faulty" else "fine"):

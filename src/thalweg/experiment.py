@@ -22,6 +22,7 @@ from thalweg.evaluate.comparison import Comparison
 from thalweg.evaluate.result import Result, Threshold
 from thalweg.evaluate.threshold import choose_common_threshold, choose_threshold
 from thalweg.events import Listener
+from thalweg.examination import run_check
 from thalweg.lock import locked
 from thalweg.names import new_run_folder
 from thalweg.parts.metrics import SHOWN, metric
@@ -30,7 +31,7 @@ from thalweg.recipe import are_even
 from thalweg.resume import plan_to_resume
 from thalweg.run import Run
 from thalweg.saved import CUT, check_threshold, measure_model, scores_of
-from thalweg.session import Session, run_check
+from thalweg.session import Session
 from thalweg.setup import Setup, choose_device, set_up, task_of_step
 from thalweg.store import FILE, Store
 from thalweg.train.kept import keep

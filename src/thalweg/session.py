@@ -1,6 +1,5 @@
 """One training from its plan to its verdict: decide, check, probe, train, diagnose; everything stored as it happens."""
 
-import math
 import platform
 import time
 from collections.abc import Iterator, Sequence
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 import thalweg
 from thalweg.build import describe
@@ -18,13 +18,15 @@ from thalweg.data.prepare import Prepared
 from thalweg.data.sample import head, spread
 from thalweg.data.workers import deaths_named
 from thalweg.doctor.after import kept_weights, rise
-from thalweg.doctor.check import Check, check
+from thalweg.doctor.check import Check
 from thalweg.doctor.diagnose import diagnose
 from thalweg.errors import StoreError, TrainingError
 from thalweg.events import Decided, Event, FindingRaised, Listener, RunEnded, RunStarted, StageEnded, guarded
+from thalweg.examination import examine_training, num_steps_of, run_check
 from thalweg.findings import Finding
 from thalweg.measure.graph import layers
 from thalweg.parts.optimizers import Optimizer
+from thalweg.probes.budget import budget_of
 from thalweg.probes.rate_race import Race, race
 from thalweg.readings import Reading, Readings
 from thalweg.recipe import Decision
@@ -64,6 +66,9 @@ class Session:
         self.plan, self.decisions = self.setup.plan, list(self.setup.decisions)
         self.started = time.monotonic()
         self.check: Check | None = None
+        # What experiments after the training start from.
+        self.untrained: nn.Module | None = clone(self.setup.network) if self.plan.probes else None
+        self.probed = 0.0  # seconds that check and race took
 
     # ------------------------------------------------------------------ verbs
 
@@ -138,6 +143,19 @@ class Session:
                 self._decide("compile", *chosen)
             status = training.run()
             self._keep(training)
+            if self.untrained is not None and status != "interrupted":
+                started = time.monotonic()
+                found = examine_training(
+                    self.untrained,
+                    training,
+                    self.setup,
+                    self.prepared,
+                    plan=self.plan,
+                    seconds=max(budget_of(training.seconds) - self.probed, 0.0),
+                    readings=self.store.readings(),
+                )
+                self.store.add_readings(found)
+                self.store.put({"diagnosis_seconds": time.monotonic() - started})
         self._end(status, training.best.epoch or None, stopped_early=training.stopped_early)
         return status
 
@@ -211,6 +229,7 @@ class Session:
     def _check(self) -> None:
         found = run_check(self.setup, self.prepared, self.loss, self.loss_name)
         self.check = found
+        self.probed += found.seconds
         self._stage("check", len(found.passed), found.facts, found.findings, found.seconds, list(found.readings))
         self.store.put({"check": stage_facts(found.passed, found.not_judged, found.facts, found.seconds)})
 
@@ -225,6 +244,7 @@ class Session:
             if plan.optimizer.lr == "auto":
                 raise
             fact, seconds = f"no race: {error}", time.monotonic() - started
+            self.probed += seconds
             self._stage("probe", 0, (fact,), (), seconds, self._plan_readings())
             self.store.put({"probe": stage_facts((), (), (fact,), seconds)})
             return
@@ -235,6 +255,8 @@ class Session:
             self.decisions.append(decision)
             self._emit(Decided(decision.field, decision.value, decision.reason))
         readings = [*raced.readings, *self._plan_readings()]
+        if self.plan == plan:  # the rate was given: the race is a probe of it
+            self.probed += raced.seconds
         findings, passed = judge_rate([*(self.check.readings if self.check else []), *readings])
         self._stage("probe", len(passed), (raced.text,), findings, raced.seconds, readings)
         self.store.put({"probe": stage_facts(passed, (), (raced.text,), raced.seconds)})
@@ -266,9 +288,7 @@ class Session:
         assert plan.optimizer != "auto"
         assert plan.optimizer.lr != "auto"
         assert plan.schedule != "auto"
-        assert isinstance(plan.epochs, int)
-        assert isinstance(plan.batch_size, int)
-        num_steps = plan.epochs * math.ceil(num_rows / (plan.batch_size * plan.accumulate))
+        num_steps = num_steps_of(plan, num_rows)
         return [
             Reading("plan.rate", plan.optimizer.lr),
             Reading("plan.steps", num_steps),
@@ -351,29 +371,6 @@ class Session:
         self.store.put({"status": status, "verdict": verdict, "seconds": seconds, "stopped_early": stopped_early})
         self.store.close()
         self._emit(RunEnded(self.folder.name, status, verdict, best_epoch, seconds, stopped_early))
-
-
-def run_check(setup: Setup, prepared: Prepared, loss: LossFunction, loss_name: str | None) -> Check:
-    """The check of what `setup` holds; nothing in it changes."""
-    plan = setup.plan
-    assert isinstance(plan.batch_size, int)
-    assert isinstance(plan.seed, int)
-    assert plan.optimizer != "auto"
-    return check(
-        setup.network,
-        loss,
-        loss_name=loss_name,
-        task=prepared.task,
-        rows=prepared.train,
-        transform=setup.transform,
-        target_transform=setup.target_scaling,
-        optimizer=None if plan.optimizer.lr == "auto" else plan.optimizer,
-        seed=plan.seed,
-        device=setup.device,
-        probes=plan.probes,
-        batch_size=plan.batch_size,
-        known=prepared.readings,
-    )
 
 
 def fit_rows(training: Training) -> int:

@@ -1,4 +1,4 @@
-"""The readings of a check, gathered from measurements and probes."""
+"""What a check measures and probes first of all; each examination is a function of the bench and what is known."""
 
 from collections.abc import Iterator
 
@@ -20,11 +20,12 @@ from thalweg.parts.metrics.forms import class_dim
 from thalweg.probes.first_steps import first_steps
 from thalweg.probes.initial_loss import initial_loss, loss_value
 from thalweg.probes.overfit import overfit
-from thalweg.readings import Reading
+from thalweg.readings import Reading, Readings
 from thalweg.train.clone import clone
 
 FEW = 16  # rows for what is a proof on any number of rows
 STEP_SECONDS = 0.1  # that the forward pass of one step may take
+OVERFIT_SHARE = 0.5  # of what is left of the check's time
 
 
 def outputs_of(bench: Bench) -> tuple[object, Head]:
@@ -51,7 +52,7 @@ def describe_head(output: Tensor, head: Head, bench: Bench) -> Iterator[Reading]
             yield Reading("head.outputs", outputs, note=head.kind)
 
 
-def measure(bench: Bench, *, batch_size: int) -> tuple[list[Reading], Head]:
+def measure(bench: Bench, _known: Readings) -> list[Reading]:
     """Everything that is measured without training."""
     few = bench.affordable(STEP_SECONDS, least=4, most=FEW)
     few_inputs, _ = bench.first(few)
@@ -64,7 +65,7 @@ def measure(bench: Bench, *, batch_size: int) -> tuple[list[Reading], Head]:
             bench.inputs,
             bench.target,
             weight=bench.weight,
-            batch_size=batch_size,
+            batch_size=bench.batch_size,
             seed=bench.seed,
         ),
         *([] if isinstance(bench.inputs, Batch) else describe_target(bench.target)),  # a step may use another target
@@ -79,10 +80,10 @@ def measure(bench: Bench, *, batch_size: int) -> tuple[list[Reading], Head]:
         assert isinstance(output, Tensor)
         readings += describe_head(output, head, bench)
         readings += examine(sheet, torch.Generator().manual_seed(bench.seed))
-    return readings, head
+    return readings
 
 
-def take_first_steps(bench: Bench, head: Head) -> list[Reading]:
+def take_first_steps(bench: Bench, _known: Readings) -> list[Reading]:
     """What a few steps of gradient descent show: parameters without gradient, units that stay equal, linearity.
 
     A network is tested for being linear only now: branches scaled by zero at the start hide what is in them.
@@ -91,7 +92,7 @@ def take_first_steps(bench: Bench, head: Head) -> list[Reading]:
     trained = clone(bench.network)
     steps = first_steps(trained, bench.loss, inputs, target, seed=bench.seed)
     few, _ = bench.first(bench.affordable(STEP_SECONDS, least=4, most=FEW))
-    affine = affine_error(trained, few, head)
+    affine = affine_error(trained, few, bench.head)
     return [
         *symmetric_units(bench.network, steps.weights, steps.gradients),
         *describe_reach(trained, few, steps.gradients),
@@ -99,9 +100,18 @@ def take_first_steps(bench: Bench, head: Head) -> list[Reading]:
     ]
 
 
-def overfit_rows(bench: Bench) -> list[Reading]:
+def overfit_rows(bench: Bench, readings: Readings) -> list[Reading]:
     """The probe that overfits a few rows, fewer where a row is dear."""
+    if readings.value("loss.bottomless") == 1.0:
+        return []
     rows = bench.affordable(STEP_SECONDS, least=8, most=32)
     return overfit(
-        bench.network, bench.loss, bench.inputs, bench.target, num_classes=bench.num_classes, rows=rows, seed=bench.seed
+        bench.network,
+        bench.loss,
+        bench.inputs,
+        bench.target,
+        num_classes=bench.num_classes,
+        rows=rows,
+        seconds=bench.budget.part(OVERFIT_SHARE).seconds,
+        seed=bench.seed,
     )

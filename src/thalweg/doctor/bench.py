@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -11,10 +11,13 @@ from torch import Tensor, nn
 from thalweg.data.feeder import Feeder
 from thalweg.data.rows import AnyRows, Inputs, call, is_divisible, num_rows, take, tensors_of
 from thalweg.data.sample import at_hand
-from thalweg.data.task import Task
+from thalweg.data.task import OWN, Task
 from thalweg.measure.graph import Layer, layers
+from thalweg.measure.head import Head
 from thalweg.measure.untouched import untouched
 from thalweg.measure.watcher import tensors_in
+from thalweg.parts.optimizers import Optimizer
+from thalweg.probes.budget import LEAST, Budget
 from thalweg.train.clone import clone
 from thalweg.train.evaluation import pieces
 from thalweg.train.losses import LossFunction
@@ -40,6 +43,12 @@ class Bench:
         row_seconds: time of a forward pass per row.
         seed: decides sample and noise.
         weight: `[N]` how much each row counts in the loss; None where all count alike.
+        task: what is to be predicted.
+        batch_size: rows per step of the training to come.
+        optimizer: of the plan, where it has a rate; else None.
+        head: the last operation on the outputs; found by the first examination.
+        validation: a sample of the validation rows as they enter network and loss, where there are any.
+        budget: what all examinations together may spend.
     """
 
     network: nn.Module
@@ -51,6 +60,12 @@ class Bench:
     row_seconds: float
     seed: int
     weight: Tensor | None = None
+    task: Task = OWN
+    batch_size: int = 64
+    optimizer: Optimizer | None = None
+    head: Head = Head("none")  # noqa: RUF009
+    validation: tuple[Inputs, Tensor] | None = None
+    budget: Budget = field(default_factory=lambda: Budget(LEAST))
 
     def first(self, count: int) -> tuple[Inputs, Tensor]:
         """The first `count` rows; all where none can be taken out."""
@@ -74,6 +89,10 @@ def bench(
     target_transform: Callable[[Tensor], Tensor] | None,
     seed: int,
     device: torch.device | str,
+    validation: AnyRows | None = None,
+    optimizer: Optimizer | None = None,
+    batch_size: int = 64,
+    budget: Budget | None = None,
 ) -> Bench:
     """Draws the sample: as many rows as memory, the network's speed and a Dataset's reading allow, at most 1,024.
 
@@ -84,7 +103,7 @@ def bench(
     loss = clone(loss).to(device) if isinstance(loss, nn.Module) else loss
     rows = at_hand(rows)
 
-    def draw(count: int) -> tuple[Any, ...]:
+    def draw(count: int, rows: AnyRows = rows) -> tuple[Any, ...]:
         feeder = Feeder(
             rows, batch_size=count, seed=seed, device=device, transform=transform, target_transform=target_transform
         )
@@ -104,7 +123,26 @@ def bench(
     classes = task.num_outputs if task.kind == "per_position" else len(task.classes)
     labeled = task.kind in ("binary", "multiclass", "per_position") and not target.is_floating_point()
     num_classes = classes if labeled and classes else None
-    return Bench(network, loss, inputs, target, num_classes, table, row_seconds, seed, *weight)
+    held = None
+    if validation is not None and len(validation):
+        held_inputs, held_target, *_ = draw(min(count, len(validation)), at_hand(validation))
+        held = (held_inputs, held_target)
+    return Bench(
+        network,
+        loss,
+        inputs,
+        target,
+        num_classes,
+        table,
+        row_seconds,
+        seed,
+        weight[0] if weight else None,
+        task=task,
+        batch_size=batch_size,
+        optimizer=optimizer,
+        validation=held,
+        budget=budget or Budget(LEAST),
+    )
 
 
 def forward_seconds(network: nn.Module, inputs: Inputs) -> float:

@@ -4,7 +4,7 @@ import math
 import time
 import warnings
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -12,16 +12,18 @@ from torch import Tensor, nn
 from thalweg.data.noise import global_rng_kept
 from thalweg.data.rows import AnyRows, Inputs
 from thalweg.data.task import Task
-from thalweg.doctor.before import measure, overfit_rows, take_first_steps
-from thalweg.doctor.bench import bench
-from thalweg.doctor.trials import try_remedies
+from thalweg.doctor.before import measure, outputs_of
+from thalweg.doctor.bench import Bench, bench
+from thalweg.doctor.examinations import BEFORE, MEASUREMENTS
 from thalweg.findings import SEVERITIES, STANDINGS, Finding, Findings
 from thalweg.parts.optimizers import Optimizer
+from thalweg.probes.budget import Budget, budget_of
 from thalweg.readings import Reading, Readings
 from thalweg.rules import Rule, all_rules, judge_all
 from thalweg.train.losses import LossFunction
 
-FAMILIES = ("ARCH", "DATA", "FIT", "GRAD", "INIT", "LOSS")  # of the rules that judge before the first step
+CHECK_SHARE = 0.5  # of what check and diagnosis may spend together
+STEP_FACTOR = 3  # a backward pass costs about two forward passes
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,8 @@ def check(
     device: torch.device | str = "cpu",
     probes: bool = True,
     batch_size: int = 64,
+    validation: AnyRows | None = None,
+    num_steps: int | None = None,
     known: Iterable[Reading] = (),
 ) -> Check:
     """Examines a training before its first step: measures, probes on clones, judges.
@@ -88,6 +92,8 @@ def check(
         device: where it runs.
         probes: whether to train clones for a moment: overfit a few rows, try remedies that the readings call for.
         batch_size: rows per step of the training to come.
+        validation: the validation rows, of which a sample is compared with the training rows.
+        num_steps: updates of the training to come, whose time decides what the probes may spend: at least 2.5 s.
         known: what was measured before: of all parts of the data at their split.
 
     Raises:
@@ -112,19 +118,20 @@ def check(
             loss,
             task=task,
             rows=rows,
+            validation=validation,
             transform=transform,
             target_transform=target_transform,
+            optimizer=optimizer,
+            batch_size=batch_size,
             seed=seed,
             device=device,
         )
-        measured, head = measure(prepared, batch_size=batch_size)
-        readings = Readings([*known, *measured])
-        finite = math.isfinite(readings.value("loss.initial") or 0.0)
-        if finite:
-            readings.extend(take_first_steps(prepared, head))
-        if finite and probes and readings.value("loss.bottomless") != 1.0:
-            readings.extend(overfit_rows(prepared))
-            readings.extend(try_remedies(prepared, readings, head, optimizer=optimizer))
+        prepared = replace(prepared, budget=budget_for(prepared, num_steps))
+        readings = Readings([*known, *measure(prepared, Readings())])
+        prepared = replace(prepared, head=outputs_of(prepared)[1])
+        if math.isfinite(readings.value("loss.initial") or 0.0):
+            for examine in BEFORE if probes else MEASUREMENTS:
+                readings.extend(examine(prepared, readings))
     judged = judge_all(readings, rules_before())
     return Check(
         findings=Findings(sorted(judged.findings, key=rank)),
@@ -136,9 +143,15 @@ def check(
     )
 
 
+def budget_for(prepared: Bench, num_steps: int | None) -> Budget:
+    """The check's part of what all experiments may spend, by the time of a step as the forward pass foretells it."""
+    step_seconds = STEP_FACTOR * prepared.row_seconds * prepared.batch_size
+    return Budget(CHECK_SHARE * budget_of(step_seconds * (num_steps or 0)))
+
+
 def rules_before() -> list[Rule]:
     """The rules that judge before the first step."""
-    return [rule for rule in all_rules() if rule.code.rstrip("0123456789") in FAMILIES]
+    return [rule for rule in all_rules() if rule.stage == "check"]
 
 
 def rank(finding: Finding) -> tuple[bool, int, int, str]:

@@ -14,7 +14,6 @@ from thalweg.measure.inputs import standardized
 from thalweg.measure.stacks import WEIGHTED
 from thalweg.measure.targets import scaled
 from thalweg.measure.untouched import untouched
-from thalweg.parts.optimizers import Optimizer
 from thalweg.probes.paired import Variant, compare
 from thalweg.readings import Reading, Readings
 from thalweg.rules.arch.arch01_linear_stack import is_affine, pairs
@@ -74,8 +73,11 @@ def with_relu(network: nn.Module, places: list[str]) -> nn.Module:
     return changed
 
 
-def try_remedies(bench: Bench, readings: Readings, head: Head, *, optimizer: Optimizer | None) -> list[Reading]:
+def try_remedies(bench: Bench, readings: Readings) -> list[Reading]:
     """Probes the remedies that the readings call for; most healthy trainings call for none."""
+    head = bench.head
+    if readings.value("loss.bottomless") == 1.0:
+        return []
     wanted: dict[str, bool] = {
         "standardize_inputs": bool(odd_scales(readings)),
         "scale_target": odd_target(readings) and head == FREE,
@@ -85,12 +87,23 @@ def try_remedies(bench: Bench, readings: Readings, head: Head, *, optimizer: Opt
     if not any(wanted.values()) or (plain := plain_variant(bench, head)) is None:
         return []
     found: list[Reading] = []
-    for name in [name for name, asked in wanted.items() if asked]:
+    asked = [name for name, is_asked in wanted.items() if is_asked]
+    for left, name in zip(range(len(asked), 0, -1), asked, strict=True):
+        seconds = bench.budget.part(1 / left).seconds
         changed = changed_variant(name, bench, plain, readings, head)
         if changed is not None:
             # Large weights and more freedom fit the rows trained on anyway; the others are about steps, not freedom.
             held = HELD if name in ("insert_relu", "rescale_weights") else 0.0
-            found += compare(name, plain, changed, bench.loss, optimizer=optimizer, held=held, seed=bench.seed)
+            found += compare(
+                name,
+                plain,
+                changed,
+                bench.loss,
+                optimizer=bench.optimizer,
+                held=held,
+                seconds=seconds,
+                seed=bench.seed,
+            )
     return found
 
 

@@ -4,6 +4,7 @@ A rule is a module `rules/<family>/<code>_<name>.py`: its docstring is its manua
 
     CODE = "LOSS01"                          its folder is the letters of its code
     NAME = "initial loss"                    a few words
+    STAGE = "check"                          when it judges first: "check", before the first step, or "training"
     NEEDS = ("loss.initial",)                names of readings without which it cannot judge
     def judge(readings: Readings) -> list[Finding]
 
@@ -16,6 +17,8 @@ import pkgutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
+from types import ModuleType
+from typing import Literal
 
 from thalweg.errors import UsageError, did_you_mean
 from thalweg.findings import Finding
@@ -30,6 +33,7 @@ class Rule:
 
     code: str
     name: str
+    stage: Literal["check", "training"]
     needs: tuple[str, ...]
     judge: Callable[[Readings], list[Finding]]
     page: str
@@ -66,8 +70,14 @@ def all_rules() -> list[Rule]:
     ]
     modules = [importlib.import_module(name) for name in names]
     return sorted(
-        (Rule(m.CODE, m.NAME, m.NEEDS, m.judge, inspect.cleandoc(m.__doc__ or "")) for m in modules), key=code_of
+        (Rule(m.CODE, m.NAME, m.STAGE, m.NEEDS, m.judge, inspect.cleandoc(m.__doc__ or "")) for m in modules),
+        key=code_of,
     )
+
+
+def rule_of(module: ModuleType) -> Rule:
+    page = inspect.cleandoc(module.__doc__ or "")
+    return Rule(module.CODE, module.NAME, module.STAGE, module.NEEDS, module.judge, page)
 
 
 def code_of(rule: Rule) -> str:

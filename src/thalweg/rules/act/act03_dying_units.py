@@ -32,6 +32,7 @@ from thalweg.rules.outcome import removed
 
 CODE = "ACT03"
 NAME = "dying units"
+STAGE = "training"
 NEEDS = ("units.dead",)
 
 ENOUGH = 1000  # distinct rows

@@ -38,6 +38,7 @@ from thalweg.rules.trial import number, trial
 
 CODE = "ARCH01"
 NAME = "linear stack"
+STAGE = "check"
 NEEDS = ("parameter.trainable",)
 
 EXACT = 1e-3  # relative to the spread: float32 sums over thousands of terms differ by 1e-5; a ReLU differs by 1

@@ -34,6 +34,7 @@ from thalweg.rules.trial import number, trial
 
 CODE = "DATA01"
 NAME = "input scale"
+STAGE = "check"
 NEEDS = ("target.distinct",)
 
 DECADE = 10.0  # from scale 1, either way: the curvature then differs a hundredfold from that of the biases

@@ -29,6 +29,7 @@ from thalweg.rules.trial import number, trial
 
 CODE = "DATA02"
 NAME = "target scale"
+STAGE = "check"
 NEEDS = ("target.distinct",)
 
 DECADE = 10.0  # from scale 1, either way

@@ -26,6 +26,7 @@ from thalweg.readings import Readings
 
 CODE = "DATA03"
 NAME = "constant target"
+STAGE = "check"
 NEEDS = ("target.distinct",)
 
 ROWS = 30  # equal targets; with a class of 90 % that comes by chance once in 25 draws, so few rows prove nothing

@@ -39,6 +39,7 @@ from thalweg.readings import Reading, Readings
 
 CODE = "DATA04"
 NAME = "duplicates across the split"
+STAGE = "check"
 NEEDS = ("duplicates.share",)
 
 SHARE = 0.01  # of a part: from here on the copies move its measures in the digits that people compare

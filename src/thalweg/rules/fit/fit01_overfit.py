@@ -39,6 +39,7 @@ from thalweg.rules.trial import number, trial
 
 CODE = "FIT01"
 NAME = "overfit a few rows"
+STAGE = "check"
 NEEDS = ("overfit.share",)
 
 FITTED = 0.9

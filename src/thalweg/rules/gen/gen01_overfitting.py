@@ -39,6 +39,7 @@ from thalweg.rules.trial import number
 
 CODE = "GEN01"
 NAME = "overfitting"
+STAGE = "training"
 NEEDS = ("validation.loss", "fit.validation_loss")
 
 MEASURES = ("balanced_accuracy", "accuracy", "r2")  # higher is better

@@ -30,6 +30,7 @@ from thalweg.rules.trial import number
 
 CODE = "GEN02"
 NAME = "underfitting"
+STAGE = "training"
 NEEDS = ("fit.train_loss", "fit.validation_loss")
 
 LITTLE = 0.1  # of the learnable loss

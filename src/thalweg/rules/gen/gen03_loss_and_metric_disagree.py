@@ -41,6 +41,7 @@ from thalweg.rules.trial import number
 
 CODE = "GEN03"
 NAME = "loss and metric disagree"
+STAGE = "training"
 NEEDS = ("validation.loss", "best.epoch")
 
 EPOCHS = 10  # from which the noise of a curve can be told

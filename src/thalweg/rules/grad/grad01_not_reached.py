@@ -35,6 +35,7 @@ from thalweg.readings import Reading, Readings
 
 CODE = "GRAD01"
 NAME = "parameters without gradient"
+STAGE = "check"
 NEEDS = ("parameter.trainable",)
 
 DEPENDS = 1e-4  # relative change of the outputs: float32 noise is below 1e-5

@@ -29,6 +29,7 @@ from thalweg.readings import Reading, Readings
 
 CODE = "INIT01"
 NAME = "constant start"
+STAGE = "check"
 NEEDS = ("parameter.trainable",)
 
 HALF = 0.5  # of the units: a layer that lost half of its width is harmed, a pair of twins in a wide layer is not

@@ -40,6 +40,7 @@ from thalweg.rules.trial import Trial, number, trial
 
 CODE = "LOSS01"
 NAME = "initial loss"
+STAGE = "check"
 NEEDS = ("loss.initial",)
 
 EXPLODED = 1e4  # growth of the spread between two layers before the numbers end: four decades are no rounding

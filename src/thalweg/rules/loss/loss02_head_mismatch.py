@@ -44,6 +44,7 @@ from thalweg.rules.trial import number
 
 CODE = "LOSS02"
 NAME = "loss and last layer"
+STAGE = "check"
 NEEDS = ("loss.floor",)
 
 HARM = 0.05  # share of the loss out of reach from which it is harm: a twentieth, as between two trainings

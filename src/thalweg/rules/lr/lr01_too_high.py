@@ -38,6 +38,7 @@ from thalweg.rules.trial import number
 
 CODE = "LR01"
 NAME = "learning rate too high"
+STAGE = "training"
 NEEDS = ("plan.rate",)
 
 RISEN = 1.5  # times the loss at the start

@@ -34,6 +34,7 @@ from thalweg.rules.trial import number
 
 CODE = "LR02"
 NAME = "learning rate too low"
+STAGE = "training"
 NEEDS = ("plan.rate", "race.rate")
 
 FEW_STEPS = 10  # at the best rate: no network learns a task in that many

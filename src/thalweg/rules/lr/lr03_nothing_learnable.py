@@ -33,6 +33,7 @@ from thalweg.rules.trial import LEAST, number, percent, trial
 
 CODE = "LR03"
 NAME = "nothing learnable"
+STAGE = "training"
 NEEDS = ("race.learnable",)
 
 BY_HEART = 0.9  # of the loss of a few rows removed

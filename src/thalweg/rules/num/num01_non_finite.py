@@ -36,6 +36,7 @@ from thalweg.rules.trial import number
 
 CODE = "NUM01"
 NAME = "non-finite numbers"
+STAGE = "training"
 NEEDS = ("train.batch_loss",)
 
 GROWN = 3.0  # times the loss at the start, before the numbers were lost
