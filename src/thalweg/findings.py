@@ -36,6 +36,7 @@ Cause = Literal[
     "unshuffled",
     "too_few_epochs",
     "non_finite",
+    "slow",
 ]
 CAUSES: tuple[str, ...] = get_args(Cause)
 SEVERITIES: tuple[str, ...] = get_args(Severity)

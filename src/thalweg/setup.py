@@ -29,6 +29,7 @@ from thalweg.data.rows import (
 )
 from thalweg.data.sample import head, spread
 from thalweg.data.task import OWN, Task, infer_task
+from thalweg.data.unseen import require_outputs
 from thalweg.data.workers import choose_workers, obstacle
 from thalweg.errors import UsageError
 from thalweg.parts.metrics import Metric, metric
@@ -153,6 +154,8 @@ def set_up(
         output = try_forward(network, few_rows, seed=lazy_seed)
     if plan.initialization is not None:
         setup.decisions.append(initialize_anew(setup, prepared.train))
+    if any(reading.name == "labels.unseen" for reading in prepared.readings):
+        require_outputs(output, prepared.task)
     try_loss(loss, loss_name, output, target, prepared.task)
     if isinstance(output, Tensor) and output.dim() > 2:
         fitting = EVALUATION_NUMBERS // max(output[0].numel(), 1)

@@ -78,11 +78,11 @@ def test_counts_are_exact(form: str) -> None:
     assert readings.value("duplicates.conflicts", "train") == len(different)
 
 
-def test_copies_of_rows_of_numbers_are_a_warning(tmp_path: Path) -> None:
+def test_copies_of_rows_of_numbers_are_a_suspicion(tmp_path: Path) -> None:
     x = random(600, 6)
     x[500:550] = x[:50]
     readings = readings_of(x, torch.arange(600) % 2, tmp_path)
-    assert finding(readings) == ("warning", "proven")
+    assert finding(readings) == ("warning", "suspicion")
     notes = prepare((x, torch.arange(600) % 2), loss_name="cross_entropy", directory=tmp_path).split["notes"]
     assert [note.split(" of ", 1)[1] for note in notes] == [
         "90 validation rows are copies of training rows",
@@ -93,7 +93,7 @@ def test_copies_of_rows_of_numbers_are_a_warning(tmp_path: Path) -> None:
 def test_a_test_set_that_holds_training_rows(tmp_path: Path) -> None:
     x, y = random(500, 6), torch.arange(500) % 2
     readings = readings_of(x, y, tmp_path, test=(torch.cat([random(90, 6, seed=1), x[:10]]), torch.arange(100) % 2))
-    assert finding(readings) == ("warning", "proven")
+    assert finding(readings) == ("warning", "suspicion")
     test = readings.last("duplicates.share", "test")
     assert test is not None
     assert test.count == 100
@@ -143,14 +143,14 @@ def test_an_oversampled_class_is_found(tmp_path: Path) -> None:
     x, rare = random(950, 8), random(50, 8, seed=1)
     y = torch.cat([torch.zeros(950), torch.ones(950)]).long()
     readings = readings_of(torch.cat([x, rare.repeat(19, 1)]), y, tmp_path)
-    assert finding(readings) == ("warning", "proven")
+    assert finding(readings) == ("warning", "suspicion")
     assert readings.value("duplicates.informative", "test") == pytest.approx(0.5, abs=0.01)
 
 
 def test_real_tables(tmp_path: Path, digits: tuple[Tensor, Tensor], breast_cancer: tuple[Tensor, Tensor]) -> None:
     for x, y in (digits, breast_cancer):
         assert finding(readings_of(x, y, tmp_path)) is None
-        assert finding(readings_of(torch.cat([x, x]), torch.cat([y, y]), tmp_path)) == ("warning", "proven")
+        assert finding(readings_of(torch.cat([x, x]), torch.cat([y, y]), tmp_path)) == ("warning", "suspicion")
 
 
 def test_a_table_is_compared_as_it_is_encoded(tmp_path: Path) -> None:
@@ -159,7 +159,7 @@ def test_a_table_is_compared_as_it_is_encoded(tmp_path: Path) -> None:
     frame.loc[::11, "a"] = np.nan
     whole = pd.concat([frame, frame.iloc[:60]], ignore_index=True)
     data = prepare(whole, target="y", loss_name="cross_entropy", directory=tmp_path)
-    assert finding(Readings(data.readings)) == ("warning", "proven")
+    assert finding(Readings(data.readings)) == ("warning", "suspicion")
     assert data.split["notes"]
 
 

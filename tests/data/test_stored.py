@@ -127,7 +127,7 @@ def test_the_whole_way_is_as_in_memory(tmp_path: Path, form: str) -> None:
     assert one.spec == other.spec
     assert one.split == other.split
     assert one.readings == other.readings
-    assert len(one.readings) == 9
+    assert len(one.readings) == 11
     from thalweg.data.feeder import Feeder
 
     for epoch in range(2):

@@ -22,6 +22,7 @@ from thalweg.data.split import group_codes
 from thalweg.data.stored import ArrayDataset, GuardedArrays, look_through
 from thalweg.data.tables import TargetName, check_column
 from thalweg.data.task import Task, class_codes, encode_target
+from thalweg.data.unseen import widened
 from thalweg.data.weights import find_sample_weights
 from thalweg.errors import DataError, UsageError
 from thalweg.parts.preprocessing.encoder import TableEncoder
@@ -151,7 +152,7 @@ def read_part(
             inputs = spec.encode(inputs)
         elif not is_table(inputs) and (own := describe_inputs(inputs, collate=source.collate)) != spec:
             raise DataError(f"The Dataset has rows of {own}, the training data {spec}. Give both in the same form.")
-        encoded = encode_source(replace(source, inputs=inputs), task)
+        encoded = encode_source(replace(source, inputs=inputs), widened(task, source.target))
         weights = None
         if isinstance(sample_weights, str | int) and is_table(source.inputs):
             check_column(source.inputs, sample_weights, what="the sample weights")

@@ -83,13 +83,20 @@ def check_target(target: "Target") -> None:
     )
 
 
-def check_counts(counts: Mapping[Part, Sequence[int]], classes: Sequence[object], *, given: Sequence[str]) -> list[str]:
+def check_counts(
+    counts: Mapping[Part, Sequence[int]],
+    classes: Sequence[object],
+    *,
+    given: Sequence[str],
+    unseen_allowed: bool = False,
+) -> list[str]:
     """What the counts of rows per part and class allow: notes worth telling, or an error.
 
     Args:
         counts: part -> rows of each class, `"train"` first.
         classes: the labels.
         given: parts that the user gave, of which a test set may have a single class.
+        unseen_allowed: whether a part may have classes that training lacks, and training then a single one.
 
     Raises:
         DataError: where training lacks a class that another part has, or a part has one class only.
@@ -98,13 +105,16 @@ def check_counts(counts: Mapping[Part, Sequence[int]], classes: Sequence[object]
     for part, rows in counts.items():
         name = "training" if part == "train" else part
         lacking = [repr(c) for c, n, trained in zip(classes, rows, counts["train"], strict=True) if n and not trained]
-        if lacking:
+        if lacking and unseen_allowed:
+            notes.append(f"the {name} rows have {name_classes(lacking)}, of which the training rows have none")
+        elif lacking:
             raise DataError(
                 f"The {name} rows have {name_classes(lacking)}, of which the training rows have none. Add training "
                 "rows of it, leave it out, or split in another way (another seed, other shares)."
             )
         present = [repr(c) for c, n in zip(classes, rows, strict=True) if n]
-        if len(present) == 1 and (part != "test" or part not in given):
+        alone = part == "train" and unseen_allowed and len(classes) > 1
+        if len(present) == 1 and not alone and (part != "test" or part not in given):
             raise DataError(
                 f"All {sum(rows):,} {name} rows are of the class {present[0]}, so that nothing can be "
                 f"{'learned' if part == 'train' else 'measured'}. Give more rows of the others, or split in another "

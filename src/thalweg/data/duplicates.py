@@ -66,6 +66,8 @@ def find_duplicates(parts: Mapping[Part, AnyRows]) -> list[Reading]:
             sample would, by chance (Good and Turing).
         `duplicates.informative`: the share of its rows that equal a training row which says so much that chance is out
             of the question: were the columns independent, not one such pair would be expected in all the data.
+        `duplicates.own_values`: the share of different training rows whose value no other one has, in the column where
+            this is largest; near 1 the rows were measured on a scale so fine that equal ones are copies.
         `duplicates.conflicts`: rows that equal a training row, but never in their target; for the training rows
             themselves rows that equal another one and differ in the target.
 
@@ -92,10 +94,12 @@ def find_duplicates(parts: Mapping[Part, AnyRows]) -> list[Reading]:
             continue
         group = np.searchsorted(groups.keys, held.inputs).clip(max=len(groups.keys) - 1)
         found = np.flatnonzero(groups.keys[group] == held.inputs)
+        says, own_values = informative(train, groups, group[found], len(train) + len(rows))
         values = {
             "share": len(found) / len(rows),
             "expected": repeated / len(train),
-            "informative": informative(train, groups, group[found], len(train) + len(rows)) * len(found) / len(rows),
+            "informative": says * len(found) / len(rows),
+            "own_values": own_values,
             "conflicts": float((~np.isin(held.whole[found], own.whole)).sum()),
         }
         twins = train.ids[torch.from_numpy(groups.first[group[found[:SHOWN]]])]
@@ -120,8 +124,23 @@ def row_keys(rows: AnyRows) -> Keys | None:
     return Keys(inputs, mixed(inputs * np.uint64(3) + target))
 
 
-def informative(train: Rows | DatasetRows, groups: Groups, twins: NDArray[np.int64], total: int) -> float:
-    """The share of some twins, groups of training rows that another part has too, that say too much to be chance.
+def copied(train: AnyRows, rows: AnyRows) -> NDArray[np.bool_] | None:
+    """Which rows `[N]` have the inputs of a training row; None where that cannot be told.
+
+    >>> x = torch.tensor([[0.5], [1.5], [2.5]])
+    >>> train = Rows(x, torch.zeros(3), torch.arange(3), "train")
+    >>> copied(train, Rows(torch.tensor([[1.5], [3.5]]), torch.zeros(2), torch.arange(2), "validation"))
+    array([ True, False])
+    """
+    own, held = row_keys(train), row_keys(rows)
+    return None if own is None or held is None else np.isin(held.inputs, own.inputs)
+
+
+def informative(
+    train: Rows | DatasetRows, groups: Groups, twins: NDArray[np.int64], total: int
+) -> tuple[float, float]:
+    """The share of some twins, groups of training rows that another part has too, that say too much to be chance; and
+    the share of different training rows that have a value of their own, in the column where it is largest.
 
     A row says the sum of -log2 p over its columns, p the share of the different training rows with the same value
     there. Two rows of b bits are equal by chance with 2^-b; of all pairs of rows not one is, where b is above 2 log2 of
@@ -130,18 +149,19 @@ def informative(train: Rows | DatasetRows, groups: Groups, twins: NDArray[np.int
     targets stands for nothing that was measured, however odd its values; new data have it too.
     """
     if not len(twins):
-        return 0.0
+        return 0.0, 0.0
     spread = np.linspace(0, len(groups.first) - 1, min(len(groups.first), SAMPLE_ROWS)).astype(np.int64)
     some = twins[np.linspace(0, len(twins) - 1, min(len(twins), SAMPLE_TWINS)).astype(np.int64)]
     columns = values_of(train, torch.from_numpy(groups.first[np.concatenate([spread, some])]))
-    bits = np.zeros(len(some))
+    bits, own_values = np.zeros(len(some)), 0.0
     for column in columns.T:
         _, code = np.unique(column, return_inverse=True)
         counts = np.bincount(code[: len(spread)], minlength=code.max() + 1)
         bits -= np.log2(counts[code[len(spread) :]].clip(min=1) / len(spread))
+        own_values = max(own_values, float((counts == 1).sum() / len(spread)))
     needed = 2 * math.log2(total) * (4 if len(groups.first) * FEW <= len(train) else 1)
     default = (groups.counts[some] > math.sqrt(len(train))) & groups.contradict[some]
-    return float(((bits >= needed) & ~default).mean())
+    return float(((bits >= needed) & ~default).mean()), own_values
 
 
 def values_of(rows: Rows | DatasetRows, positions: Tensor) -> NDArray[np.float64]:

@@ -32,6 +32,7 @@ from thalweg.data.sources import read_source
 from thalweg.data.split import Split, group_codes, split_rows
 from thalweg.data.tables import TargetName
 from thalweg.data.task import OWN, Task, infer_task
+from thalweg.data.unseen import counts_outputs, describe_classes, with_classes
 from thalweg.data.weights import ClassWeights, find_sample_weights, weigh
 from thalweg.errors import UsageError, did_you_mean
 from thalweg.parts.preprocessing.encoder import TableEncoder
@@ -166,6 +167,7 @@ def prepare(
             parts[part] = read_part(given[part], part, **columns, **alike)
         elif len(ids):
             parts[part] = PartOf.of(data, ids, samples)
+    found = with_unseen(found, parts)
     parts, label_weights = weigh(parts, found, class_weights)
     summary = summarize(parted, parts, found, seed)
     summary["notes"] = [*opened.notes, *notes, *summary["notes"]]
@@ -175,6 +177,7 @@ def prepare(
         rows |= {p: replace(rows[p], groups=of.groups if of.given else codes[of.ids]) for p, of in parts.items()}
     readings = find_duplicates(rows)
     summary["notes"] += duplicate_notes(readings)
+    readings += describe_classes(class_counts(parts, found), found.classes)
     return Prepared(
         train=rows["train"],
         validation=rows["validation"],
@@ -259,8 +262,7 @@ def split_data(
 
 def summarize(split: Split, parts: Mapping[Part, PartOf], task: Task, seed: int) -> dict[str, Any]:
     """The split as JSON values; raises `DataError` for a part that lacks classes it needs."""
-    codes = {part: of.data.codes[of.ids] for part, of in parts.items() if of.data.codes is not None}
-    counts = {part: torch.bincount(found, minlength=len(task.classes)).tolist() for part, found in codes.items()}
+    counts = class_counts(parts, task)
     rows = {part: len(of.ids) for part, of in parts.items()}
     classes = {str(label): {part: counts[part][i] for part in counts} for i, label in enumerate(task.classes)}
     notes: list[str] = []
@@ -268,6 +270,7 @@ def summarize(split: Split, parts: Mapping[Part, PartOf], task: Task, seed: int)
         classes = label_counts({part: of.data.target[of.ids] for part, of in parts.items()}, task)
         notes = label_notes(classes, rows)
     given = [part for part, of in parts.items() if of.given]
+    unseen = bool(given) and counts_outputs(task)
     return {
         "method": split.method,
         "summary": split.summary,
@@ -275,8 +278,20 @@ def summarize(split: Split, parts: Mapping[Part, PartOf], task: Task, seed: int)
         "given": given,
         "rows": rows,
         "classes": classes,
-        "notes": check_counts(counts, task.classes, given=given) if counts else notes,
+        "notes": check_counts(counts, task.classes, given=given, unseen_allowed=unseen) if counts else notes,
     }
+
+
+def class_counts(parts: Mapping[Part, PartOf], task: Task) -> dict[Part, list[int]]:
+    """Rows of each class, per part; empty where rows have no class."""
+    codes = {part: of.data.codes[of.ids] for part, of in parts.items() if of.data.codes is not None}
+    return {part: torch.bincount(found, minlength=len(task.classes)).tolist() for part, found in codes.items()}
+
+
+def with_unseen(task: Task, parts: Mapping[Part, PartOf]) -> Task:
+    """The task with the classes that only given parts have, where these are numbers of outputs."""
+    codes = [of.data.codes for of in parts.values() if of.given and of.data.codes is not None and len(of.data.codes)]
+    return with_classes(task, max((int(found.max()) + 1 for found in codes), default=0))
 
 
 def describe(sizes: Mapping[Part, int]) -> str:

@@ -19,6 +19,7 @@ from thalweg.data.sample import at_hand
 from thalweg.data.streams import Pass, pass_over_stream, stream_rows
 from thalweg.data.targets import Target, to_target
 from thalweg.data.task import OWN, Task, class_codes, encode_target, infer_task
+from thalweg.data.unseen import counts_outputs, describe_classes, widened, with_classes
 from thalweg.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -123,15 +124,18 @@ def prepare_streams(
             continue
         with naming(part):
             passed = pass_over(value, part, collate, step)
-            rows[part], known[part] = rows_of(value, passed, part, found_task, collate=collate, step=step)
+            own_task = found_task if passed.target is None else widened(found_task, passed.target)
+            rows[part], known[part] = rows_of(value, passed, part, own_task, collate=collate, step=step)
         notes.append(note_of(part, passed, rows[part]))
-    counts = {
+    found_task = with_classes(found_task, max((int(c.max()) + 1 for c in known.values() if c is not None), default=0))
+    counts: dict[Part, list[int]] = {
         part: torch.bincount(labels, minlength=len(found_task.classes)).tolist()
         for part, labels in known.items()
         if labels is not None
     }
     sizes = {part: len(part_rows) for part, part_rows in rows.items()}
     whole = len(counts) == len(rows)
+    allowed: dict[str, Any] = {"given": list(rows), "unseen_allowed": counts_outputs(found_task)}
     summary = {
         "method": "given",
         "summary": "validation and test as given",
@@ -141,7 +145,7 @@ def prepare_streams(
         "classes": {
             str(label): {part: n[i] for part, n in counts.items()} for i, label in enumerate(found_task.classes)
         },
-        "notes": notes + (check_counts(counts, found_task.classes, given=list(rows)) if whole else []),
+        "notes": notes + (check_counts(counts, found_task.classes, **allowed) if whole else []),
     }
     return Prepared(
         train=rows["train"],
@@ -153,6 +157,7 @@ def prepare_streams(
         spec=spec,
         split=summary,
         description=describe(sizes),
+        readings=tuple(describe_classes(counts, found_task.classes)) if whole and counts else (),
     )
 
 

@@ -11,6 +11,7 @@ from thalweg.measure.answers import examine, sheet_of
 from thalweg.measure.flow import signal_flow
 from thalweg.measure.head import Head, head_of
 from thalweg.measure.inputs import describe_inputs, scale_effect
+from thalweg.measure.proper import alignment
 from thalweg.measure.reach import describe_foreign, describe_reach
 from thalweg.measure.stacks import affine_error, linear_stacks
 from thalweg.measure.targets import describe_target
@@ -29,11 +30,22 @@ OVERFIT_SHARE = 0.5  # of what is left of the check's time
 
 
 def outputs_of(bench: Bench) -> tuple[object, Head]:
-    """The outputs in evaluation mode, detached, and the head."""
+    """The outputs, detached, and the head, in evaluation mode; in training mode where that ends in another operation.
+
+    A network that applies its softmax in evaluation only gives logits to the loss that it is trained by.
+    """
     with untouched(bench.network):
         output = call(bench.network, bench.inputs)
         if not isinstance(output, Tensor):
             return output, Head("none")
+        head = head_of(output)
+    few, _ = bench.first(FEW)
+    with untouched(bench.network, training=True):
+        trained = call(bench.network, few)
+        if not isinstance(trained, Tensor) or head_of(trained).kind == head.kind:
+            return output.detach(), head
+        output = call(bench.network, bench.inputs)
+        assert isinstance(output, Tensor)
         return output.detach(), head_of(output)
 
 
@@ -80,6 +92,8 @@ def measure(bench: Bench, _known: Readings) -> list[Reading]:
         assert isinstance(output, Tensor)
         readings += describe_head(output, head, bench)
         readings += examine(sheet, torch.Generator().manual_seed(bench.seed))
+        found = alignment(sheet, torch.Generator().manual_seed(bench.seed))
+        readings += [found] if found else []
     return readings
 
 

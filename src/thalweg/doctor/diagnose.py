@@ -1,68 +1,83 @@
-"""The diagnosis of a training: every rule on all its readings, the findings ranked, and the verdict in one sentence."""
+"""The diagnosis of a training: every rule on all its readings, causes in order, and the verdict in one sentence."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from thalweg.findings import SEVERITIES, STANDINGS, Cause, Evidence, Finding
+from thalweg.doctor.diagnosis import CauseFound, Diagnosis
+from thalweg.doctor.effects import explain
+from thalweg.doctor.excluded import evidence_of_health, ruled_out
+from thalweg.doctor.ignore import Wishes
+from thalweg.doctor.order import ORDER as ORDER
+from thalweg.doctor.order import inside, rank, urgency
+from thalweg.doctor.unjudged import unjudged
+from thalweg.findings import Finding
 from thalweg.readings import Readings
 from thalweg.rules import all_rules, judge_all
 from thalweg.rules.outcome import learned, lost, removed
 
-# Upstream first: what comes earlier explains what comes later.
-ORDER: tuple[Cause, ...] = (
-    *("loss_head_mismatch", "parameters_not_trained", "init_constant", "gradient_accumulated", "train_eval_mode"),
-    *(
-        "label_corruption",
-        "split_leak",
-        "split_shift",
-        "input_scale",
-        "target_scale",
-        "unshuffled",
-        "no_nonlinearity",
-        "init_scale",
-    ),
-    *("exploding", "vanishing", "saturation", "lr_too_high", "lr_too_low", "non_finite", "dead_units"),
-    *("optimizer_unsuitable", "batchnorm_small_batch", "dropout_excess", "class_imbalance", "too_few_epochs"),
-    *("overfitting", "underfitting", "measures_disagree"),
-)
 FITTED = 0.5  # of the learnable loss
 LAST = ("label_corruption", "underfitting")  # what is suspected when nothing else explains a loss that does not fall
+HOW = {"proven": "shown by a deterministic test", "verified": "shown by a paired measurement"}
 
 
-@dataclass(frozen=True)
-class Diagnosis:
-    """What the rules conclude from a training.
-
-    Args:
-        findings: errors, then warnings by standing, then notes; causes before what follows from them.
-        passed: codes of the rules that judged and found nothing.
-        not_judged: codes of the rules whose readings were missing.
-        verdict: one sentence.
-    """
-
-    findings: tuple[Finding, ...]
-    passed: tuple[str, ...]
-    not_judged: tuple[str, ...]
-    verdict: str
-
-
-def diagnose(readings: Readings) -> Diagnosis:
-    """Applies every rule to the readings of a run.
+def diagnose(readings: Readings, wishes: Wishes | None = None) -> Diagnosis:
+    """Applies every rule to the readings of a run, or those that are wished for.
 
     >>> diagnose(Readings()).verdict
     'Not judged: there is no training yet.'
     """
-    judged = judge_all(readings, all_rules())
-    findings = rank(merge(judged.findings))
-    return Diagnosis(findings, judged.passed, judged.not_judged, verdict_of(findings, readings))
+    wishes = wishes or Wishes()
+    judged = judge_all(readings, filter(wishes.judges, all_rules()))
+    kept, ignored, unused = wishes.kept(judged.findings)
+    known = merge(kept)
+    findings, effects = explain(known)
+    findings = rank(findings)
+    causes = causes_of(findings, effects)
+    return Diagnosis(
+        findings=findings,
+        verdict=verdict_of(findings, readings, all_judged=not wishes.select),
+        causes=causes,
+        excluded=ruled_out(known, judged.passed, readings),
+        unknown=unknown(findings, readings),
+        passed=judged.passed,
+        not_judged=unjudged(judged.not_judged, readings),
+        evidence=evidence_of_health(readings) if not causes else (),
+        ignored=tuple(ignored),
+        unused=tuple(unused),
+    )
+
+
+def from_findings(findings: Sequence[Finding], verdict: str) -> Diagnosis:
+    """The diagnosis of a run that stored its findings only."""
+    causes = causes_of(rank(findings), {})
+    doubts = tuple(doubt_line(f) for f in findings if is_doubt(f))
+    return Diagnosis(rank(findings), verdict, causes, unknown=doubts)
+
+
+def causes_of(findings: Sequence[Finding], effects: dict[int, tuple[Finding, ...]]) -> tuple[CauseFound, ...]:
+    """The causes of the alarms, in the order of the first alarm of each."""
+    alarms = [f for f in findings if f.counts]
+    found = []
+    for cause in dict.fromkeys(f.cause for f in alarms):
+        group = tuple(f for f in alarms if f.cause == cause)
+        explains = tuple(effect for f in group for effect in effects.get(id(f), ()))
+        strongest = min(group, key=urgency)
+        found.append(CauseFound(cause, strongest.standing, group, explains, reason_of(strongest)))
+    return tuple(found)
+
+
+def reason_of(finding: Finding) -> str:
+    """Why a cause stands where it stands."""
+    when = "before the first step" if finding.step is None else f"since step {finding.step:,}"
+    return f"{finding.severity}, {HOW[finding.standing]} {when}"
 
 
 def merge(findings: Sequence[Finding]) -> list[Finding]:
     """One finding for one fault.
 
     The same rule at the same place keeps its strongest finding. Numbers lost because of the rate are one fault, told by
-    the rule that names the operation, with the evidence about the rate; so are units that a high rate killed. Broken
-    labels and underfitting are suspected when nothing explains the loss: an alarm does, and labels explain the fit.
+    the rule that names the operation, with the evidence about the rate. Broken labels and underfitting are suspected
+    when nothing explains the loss: an alarm does, and labels explain the fit.
     """
     kept: dict[tuple[str, str], Finding] = {}
     for finding in sorted(findings, key=urgency):
@@ -74,38 +89,33 @@ def merge(findings: Sequence[Finding]) -> list[Finding]:
         new = tuple(e for e in rate.evidence if e not in lost_numbers.evidence)
         merged = replace(lost_numbers, evidence=lost_numbers.evidence + new)
         kept[lost_numbers.code, lost_numbers.place] = merged
-    if rate and not lost_numbers:
-        absorb(kept, rate)
     if any(f.counts and f.cause not in LAST for f in kept.values()):
         return [f for f in kept.values() if f.standing != "suspicion" or f.cause not in LAST]
     unlearnable = any(f.code == "LR03" for f in kept.values())
     return [f for f in kept.values() if not (unlearnable and f.code == "GEN02")]
 
 
-def absorb(kept: dict[tuple[str, str], Finding], rate: Finding) -> None:
-    """Units that died while the rate was too high become evidence about the rate, which takes over their severity."""
-    died = [f for f in kept.values() if f.code == "ACT03" and f.step]
-    for finding in died:
-        del kept[finding.code, finding.place]
-    if died:
-        steps = [f.step for f in (rate, *died) if f.step is not None]
-        lines = tuple(Evidence(f"units of {f.place}", inside(f.title)) for f in died)
-        severity = min((f.severity for f in (rate, *died)), key=SEVERITIES.index)
-        changed = replace(rate, severity=severity, step=min(steps), evidence=rate.evidence + lines)
-        kept[rate.code, rate.place] = changed
+def is_doubt(finding: Finding) -> bool:
+    return finding.standing == "suspicion" and finding.severity != "note"
 
 
-def urgency(finding: Finding) -> tuple[int, int, int, str]:
-    severity, standing = SEVERITIES.index(finding.severity), STANDINGS.index(finding.standing)
-    return severity, standing, ORDER.index(finding.cause), finding.place
+def doubt_line(finding: Finding) -> str:
+    return f"suspicion {finding.code}: {inside(finding.title)}"
 
 
-def rank(findings: Sequence[Finding]) -> tuple[Finding, ...]:
-    """Errors, then warnings by standing, then notes; within these the cause before what follows from it."""
-    return tuple(sorted(findings, key=urgency))
+def unknown(findings: Sequence[Finding], readings: Readings) -> tuple[str, ...]:
+    """What stays open: suspicions, experiments that the time did not suffice for, a failure that nothing explains."""
+    lines = [doubt_line(f) for f in findings if is_doubt(f)]
+    short = dict.fromkeys(r.place.replace("_", " ") for r in readings.of("diagnosis.short"))
+    if short:
+        lines.append(f"the time did not suffice for: {', '.join(short)}; more of it: --seconds")
+    explained = any(f.counts or is_doubt(f) for f in findings)
+    if learned(readings) is False and not explained:
+        lines.append("undetermined: why validation rows are answered no better than by one constant answer")
+    return tuple(lines)
 
 
-def verdict_of(findings: Sequence[Finding], readings: Readings) -> str:
+def verdict_of(findings: Sequence[Finding], readings: Readings, *, all_judged: bool = True) -> str:
     """One sentence: how the training stands, and its first fault or its best epoch."""
     epochs = len(readings.of("validation.loss"))
     alarms = [f for f in findings if f.counts]
@@ -126,7 +136,9 @@ def verdict_of(findings: Sequence[Finding], readings: Readings) -> str:
         reason = f" {doubt.title}, it seems." if doubt else ""
         return f"{state} validation rows are answered no better than by one constant answer.{reason}"
     known = "" if doubt is None else f", with a suspicion: {inside(doubt.title)}"
-    return f"Healthy: no rule found a fault{known}, best at epoch {best_epoch(readings)} of {epochs}."
+    judges = "no rule found a fault" if all_judged else "none of the selected rules found a fault"
+    rest = "; the rest looks irreducible" if doubt is None and readings.value("outcome.irreducible") else ""
+    return f"Healthy: {judges}{known}{rest}, best at epoch {best_epoch(readings)} of {epochs}."
 
 
 def fits(readings: Readings) -> bool:
@@ -137,15 +149,6 @@ def fits(readings: Readings) -> bool:
 
 def sentence(alarms: Sequence[Finding]) -> str:
     return f"{inside(alarms[0].title)}." if alarms else "numbers were no longer finite."
-
-
-def inside(title: str) -> str:
-    """A title within a sentence: its first word in lower case, unless it is a name or an abbreviation.
-
-    >>> inside("All units in relu died"), inside("MSE loss grew")
-    ('all units in relu died', 'MSE loss grew')
-    """
-    return title[:1].lower() + title[1:] if title[1:2].islower() or title[1:2] == " " else title
 
 
 def best_epoch(readings: Readings) -> int:

@@ -7,28 +7,54 @@ a function in a module of its own and a line here.
 
 from collections.abc import Callable, Iterable
 
+from thalweg.doctor.balance import try_balance
 from thalweg.doctor.before import overfit_rows, take_first_steps
 from thalweg.doctor.bench import Bench
 from thalweg.doctor.case import Case
+from thalweg.doctor.depth import look_at_flat_ends, look_for_softmax, look_through_depth
+from thalweg.doctor.leak import inflation_by_copies
+from thalweg.doctor.modes import leave_noise_out, measure_modes
+from thalweg.doctor.norms import measure_estimates, measure_norms, train_with_group_norm, try_group_norm
+from thalweg.doctor.reference import judge_outcome, reference_before
+from thalweg.doctor.remedied import try_likelihood
+from thalweg.doctor.restarts import saturation_at_the_end, try_other_starts
+from thalweg.doctor.shift import compare_parts, harm_of_shift
+from thalweg.doctor.remedies.tournament import try_twins
 from thalweg.doctor.trials import try_remedies
 from thalweg.readings import Reading, Readings
 
 Before = Callable[[Bench, Readings], Iterable[Reading]]
 After = Callable[[Case, Readings], Iterable[Reading]]
 
+START: tuple[Before, ...] = (look_through_depth, look_at_flat_ends, look_for_softmax)
 # Before the first step, and cheap: without training anything for more than a few steps.
-MEASUREMENTS: tuple[Before, ...] = (take_first_steps,)
+MEASUREMENTS: tuple[Before, ...] = (take_first_steps, compare_parts, measure_norms, *START)
 # Before the first step, with probes.
-BEFORE: tuple[Before, ...] = (*MEASUREMENTS, overfit_rows, try_remedies)
+BEFORE: tuple[Before, ...] = (*MEASUREMENTS, overfit_rows, reference_before, try_group_norm, try_remedies)
 # When the training is over: the most telling first, because the budget may not reach all.
-AFTER: tuple[After, ...] = ()
+AFTER: tuple[After, ...] = (
+    judge_outcome,
+    try_balance,
+    inflation_by_copies,
+    harm_of_shift,
+    leave_noise_out,
+    try_likelihood,
+    measure_estimates,
+    train_with_group_norm,
+    saturation_at_the_end,
+    try_other_starts,
+    try_twins,
+)
 
 
 def examine(case: Case, readings: Readings) -> list[Reading]:
     """All experiments after a training, in their order; what they read."""
     found: list[Reading] = []
     for each in AFTER:
+        case.budget.refused = False
         new = list(each(case, readings))
+        if case.budget.refused:  # told among what remains unknown
+            new.append(Reading("diagnosis.short", case.budget.left, each.__name__, case.steps))
         readings.extend(new)
         found += new
     return found

@@ -22,7 +22,8 @@ MAX_NUMBERS = 65_536  # outputs looked at; the answers are found by optimization
 MAX_ROWS = 256
 FAR = (1e2, 1e4, 1e6)  # how far a fall without bottom is followed
 SUMMED = 1e-3  # distance of the batch factor from 2 at which a loss is a sum over the batch
-PER_ROW = ("loss.floor_free", "loss.floor", "loss.constant", "loss.uniform", "loss.rewards_wrong")
+PER_ROW = ("loss.floor_free", "loss.floor", "loss.constant", "loss.uniform", "loss.rewards_wrong", "loss.logarithm")
+SMALL = (1e-2, 1e-4)  # probabilities of the right class; losses clip at 1e-7 or so
 MARGINS = (1.0, 4.0, 20.0)  # between right and wrong outputs, in the loss's own unit
 
 
@@ -167,6 +168,20 @@ def bottomless(sheet: Sheet) -> bool:
     return near > 0 and far > 50 * near and farther > 50 * far and farther > 10 * abs(start)
 
 
+def takes_logarithm(sheet: Sheet) -> float | None:
+    """How much the loss rises when the right class's probability falls from a hundredth to a ten-thousandth.
+
+    4.6 for a logarithm of probabilities, clipped or not, 0.01 for a loss that takes logits or differences; of sums and
+    multiples accordingly. None where targets are no classes.
+    """
+    right = right_answer(sheet)
+    if right is None or not is_binary(right):
+        return None
+    wrong = (1 - right) / max(sheet.num_classes or 2, 2)
+    near, far = (sheet.value(p * right + wrong) for p in SMALL)
+    return far - near if math.isfinite(far - near) else None
+
+
 def rewards_wrong(sheet: Sheet) -> float | None:
     """Loss of right answers minus loss of wrong ones, the smallest over several margins; above 0 the sign is wrong."""
     right = right_answer(sheet)
@@ -259,8 +274,8 @@ def examine(sheet: Sheet, generator: torch.Generator) -> list[Reading]:
 
     `loss.floor_free` is the lowest loss of any outputs, `loss.floor` of outputs that the head can give,
     `loss.constant` the lowest of one answer to all rows (the entropy of the label prior, the variance of the target),
-    `loss.uniform` that of outputs from an input of zeros to the head (ln K, the mean square of the target). A loss that
-    sums over the batch is divided by its rows.
+    `loss.uniform` that of outputs from an input of zeros to the head (ln K, the mean square of the target);
+    `loss.logarithm` see `takes_logarithm`. A loss that sums over the batch is divided by its rows.
     """
     limited = sheet.head != FREE
     free_floor = lowest(sheet, FREE, starts_of(sheet, FREE))
@@ -272,6 +287,7 @@ def examine(sheet: Sheet, generator: torch.Generator) -> list[Reading]:
         "loss.uniform": sheet.value(sheet.head.outputs(torch.zeros_like(sheet.output))),
         "loss.bottomless": float(bottomless(sheet)),
         "loss.rewards_wrong": rewards_wrong(sheet),
+        "loss.logarithm": takes_logarithm(sheet),
         "loss.pairing": pairing(sheet, generator),
         "loss.compared": compared(sheet) / sheet.output.numel(),
         "loss.batch_factor": batch_factor(sheet),

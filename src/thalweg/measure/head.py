@@ -3,7 +3,7 @@
 It is read from autograd's graph, so that `nn.Softmax`, `F.softmax` and `x.softmax(1)` are the same.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -40,6 +40,7 @@ class Head:
         high: upper end of each output.
         dim: dimension over which a softmax adds up to 1, counted from the front.
         size: how many values a softmax runs over.
+        inner: the head before a softmax: softmax twice, softmax of sigmoids.
     """
 
     kind: str
@@ -47,6 +48,7 @@ class Head:
     high: float = torch.inf
     dim: int | None = None
     size: int | None = None
+    inner: "Head | None" = None
 
     def outputs(self, free: Tensor) -> Tensor:
         """Free numbers mapped onto (the closure of) the head's range, smoothly.
@@ -54,6 +56,8 @@ class Head:
         >>> Head("relu", 0.0, torch.inf).outputs(torch.tensor([-2.0, 3.0]))
         tensor([4., 9.])
         """
+        if self.inner is not None:
+            free = self.inner.outputs(free)
         if self.dim is not None:
             return F.log_softmax(free, self.dim) if self.kind == "log_softmax" else F.softmax(free, self.dim)
         if self.low > -torch.inf and self.high < torch.inf:
@@ -65,6 +69,10 @@ class Head:
     def free(self, outputs: Tensor) -> Tensor:
         """Free numbers that `outputs()` maps to these outputs, or near them where they are out of range."""
         tiny = 1e-6
+        if self.inner is not None:  # the inner head's values lie between 0 and 1, the right ones at the upper end
+            values = replace(self, inner=None).free(outputs)
+            low, high = values.amin(), values.amax()
+            return self.inner.free((values - low) / (high - low).clamp_min(tiny))
         if self.dim is not None:
             return outputs if self.kind == "log_softmax" else outputs.clamp_min(tiny).log()
         if self.low > -torch.inf and self.high < torch.inf:
@@ -84,7 +92,11 @@ def head_of(output: Tensor) -> Head:
     >>> head_of(x.softmax(1)).kind, head_of(torch.sigmoid(x).squeeze()).kind, head_of(2 * x).kind
     ('softmax', 'sigmoid', 'none')
     """
-    node: Any = output.grad_fn
+    return head_at(output.grad_fn, output) or simplex_of(output.detach())
+
+
+def head_at(node: Any, output: Tensor) -> Head | None:
+    """The head whose result a node of autograd's graph is; None where it is another operation."""
     moved = False
     while node is not None and node.name() in MOVES:
         moved = True
@@ -92,14 +104,18 @@ def head_of(output: Tensor) -> Head:
     name = node.name() if node is not None else ""
     if name in ("SoftmaxBackward0", "LogSoftmaxBackward0") and not moved:
         dim = signed(node._saved_dim) % output.dim()
-        return Head("softmax" if name[0] == "S" else "log_softmax", dim=dim, size=output.shape[dim])
+        kind = "softmax" if name[0] == "S" else "log_softmax"
+        before = head_at(node.next_functions[0][0], output)
+        # Only what lies between 0 and 1 limits a softmax; log_softmax before it changes nothing.
+        inner = before if before is not None and before.kind in ("softmax", "sigmoid", "hardsigmoid") else None
+        return Head(kind, dim=dim, size=output.shape[dim], inner=inner)
     if name in RANGES:
         return Head(*RANGES[name])
     if name in ("HardtanhBackward0", "ClampBackward1", "ClampMinBackward0"):
         low = getattr(node, "_saved_min_val", getattr(node, "_saved_min", None))
         high = getattr(node, "_saved_max_val", getattr(node, "_saved_max", None))
         return Head("clamp", -torch.inf if low is None else float(low), torch.inf if high is None else float(high))
-    return simplex_of(output.detach())
+    return None
 
 
 def signed(value: int) -> int:

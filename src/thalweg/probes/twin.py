@@ -1,8 +1,9 @@
 """A twin: the training once more on a clone, same start, batches and noise, with one thing changed, scored alike."""
 
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from itertools import count, islice
 from typing import Any
 
@@ -41,6 +42,8 @@ class Twin:
         head: of the network.
         transform: of the inputs of every batch, where the remedy changes them.
         prepare: what is done to the trained clone before it is scored.
+        first_step: the update it begins with, where it goes on from a training that made so many.
+        state: of the optimizer at that step, as `Step.state_dict` names it; empty at the start.
     """
 
     network: nn.Module
@@ -53,6 +56,8 @@ class Twin:
     head: Head
     transform: Callable[[Inputs], Inputs] | None = None
     prepare: Callable[[nn.Module], None] | None = None
+    first_step: int = 0
+    state: Mapping[str, Tensor] = field(default_factory=dict)
 
     def with_plan(self, **changes: Any) -> "Twin":
         """The twin under a changed plan: `with_plan(**{"optimizer.lr": 0.01})`."""
@@ -73,49 +78,97 @@ class Twin:
         return replace(self, train=other, plan=self.plan.replace(seed=seed))
 
 
-def windows(feeder: Feeder, size: int) -> Iterator[list[tuple[Any, ...]]]:
-    """The batches of each update, epoch after epoch, as the training takes them."""
-    for epoch in count():
-        batches = pieces(feeder, epoch)
+def windows(feeder: Feeder, size: int, first: int = 0) -> Iterator[list[tuple[Any, ...]]]:
+    """The batches of each update from update number `first` on, epoch after epoch, as the training takes them."""
+    epoch, skip = divmod(first, -(-len(feeder) // size))
+    for number in count(epoch):
+        batches = pieces(feeder, number, skip * size if number == epoch else 0)
         while window := list(islice(batches, size)):
             yield window
 
 
+class Lane:
+    """A twin on its way: it goes on where it stopped, so that twins can be compared before they are finished.
+
+    Args:
+        twin: its network is cloned.
+    """
+
+    def __init__(self, twin: Twin) -> None:
+        assert twin.plan.optimizer != "auto"
+        assert twin.plan.optimizer.lr != "auto"
+        assert twin.plan.schedule != "auto"
+        self.twin, self.network = twin, clone(twin.network).train()
+        self.peak, self.schedule = float(twin.plan.optimizer.lr), twin.plan.schedule
+        self.step_on = stepper_of(twin.plan, self.network, twin.loss)
+        if twin.state:
+            self.step_on.load(twin.state)
+            own = self.step_on.state_dict()
+            with torch.no_grad():
+                for name, value in twin.state.items():
+                    own[name].copy_(value)
+        self.windows = windows(twin.train, twin.plan.accumulate, twin.first_step)
+        self.done, self.seconds = 0, 0.0
+        self.lost = False  # whether the loss is not finite or a thousand times its start
+        self.loss = math.nan  # mean over the steps between the last two looks
+        self.first = math.nan  # the same of the first ones
+
+    def advance(self, steps: int, *, budget: Budget) -> None:
+        """Takes so many updates more; fewer where the budget runs out or the loss is lost."""
+        losses: list[Tensor] = []
+        started, last = time.thread_time(), self.done + steps
+        self.network.train()
+        with global_rng_kept():
+            while self.done < last and not self.lost:
+                window = next(self.windows)
+                if self.twin.transform is not None:
+                    window = [(self.twin.transform(batch[0]), *batch[1:]) for batch in window]
+                losses.append(self._step(window))
+                self.done += 1
+                if self.done % LOOK == 0 or self.done == last:
+                    self._look(losses)
+                    if not budget.left:
+                        break
+        self.seconds += time.thread_time() - started
+
+    def _step(self, window: list[tuple[Any, ...]]) -> Tensor:
+        step, length = self.twin.first_step + self.done, max(self.twin.num_steps, 1)
+        at = min(step, length - 1)
+        momentum = self.schedule.momentum(at, length)
+        return self.step_on(window, step=step, rate=self.peak * self.schedule.factor(at, length), momentum=momentum)
+
+    def _look(self, losses: list[Tensor]) -> None:
+        self.loss = float(torch.stack(losses).mean())  # synchronizes
+        losses.clear()
+        self.first = self.loss if math.isnan(self.first) else self.first
+        self.lost = not self.loss <= self.first + DIVERGED * abs(self.first)
+
+    def score(self, *, rows: int | None = None) -> Score | None:
+        """Of the weights as they are now; what `prepare` does is done to a copy, so that the lane can go on."""
+        return score_of(self.twin, self.network if self.twin.prepare is None else clone(self.network), rows=rows)
+
+
 def train(twin: Twin, *, steps: int, budget: Budget) -> tuple[nn.Module, int]:
     """The trained clone and how many updates it had: fewer where the budget ran out or the loss was lost."""
-    network = clone(twin.network).train()
-    assert twin.plan.optimizer != "auto"
-    assert twin.plan.optimizer.lr != "auto"
-    assert twin.plan.schedule != "auto"
-    peak, schedule = float(twin.plan.optimizer.lr), twin.plan.schedule
-    step_on = stepper_of(twin.plan, network, twin.loss)
-    losses: list[Tensor] = []
-    first, done = math.nan, 0
-    with global_rng_kept():
-        for window in islice(windows(twin.train, twin.plan.accumulate), steps):
-            if twin.transform is not None:
-                window = [(twin.transform(batch[0]), *batch[1:]) for batch in window]
-            rate, momentum = peak * schedule.factor(done, twin.num_steps), schedule.momentum(done, twin.num_steps)
-            losses.append(step_on(window, step=done, rate=rate, momentum=momentum))
-            done += 1
-            if done % LOOK == 0:
-                seen = float(torch.stack(losses).mean())  # synchronizes
-                losses.clear()
-                first = seen if math.isnan(first) else first
-                if not (seen <= first + DIVERGED * abs(first)) or not budget.left:
-                    break
-    return network, done
+    lane = Lane(twin)
+    lane.advance(steps, budget=budget)
+    return lane.network, lane.done
 
 
-def score_of(twin: Twin, network: nn.Module) -> Score | None:
-    """The score of a trained clone on the validation rows."""
+def score_of(twin: Twin, network: nn.Module, *, rows: int | None = None) -> Score | None:
+    """The score of a trained clone on the validation rows, or on the batches that have the first `rows` of them."""
     if twin.prepare is not None:
         twin.prepare(network)
-    outputs, targets = [], []
+    outputs, targets, seen = [], [], 0
     with evaluating(network), global_rng_kept():
         for inputs, target, *_ in pieces(twin.validation):
             outputs.append(call(network, inputs if twin.transform is None else twin.transform(inputs)))
             targets.append(target)
-    if not all(isinstance(output, Tensor) for output in outputs):
+            seen += len(target)
+            if rows is not None and seen >= rows:
+                break
+    if not all(isinstance(output, Tensor) for output in outputs) or len({t.shape[1:] for t in targets}) > 1:
+        return None
+    if len({output.shape[1:] for output in outputs}) > 1:
         return None
     return score(join(outputs), torch.cat(targets), task=twin.task, head=twin.head)

@@ -36,3 +36,16 @@ def test_what_was_learned_is_learnable():
     assert lr03_nothing_learnable.judge(unlearnable(better)) == []
     worse = Reading("fit.validation_loss", 2.6, low=2.5, high=2.7)
     assert len(lr03_nothing_learnable.judge(unlearnable(worse))) == 1
+
+
+def test_what_plain_learners_learn_is_learnable():
+    def explained(value, chance):
+        return [
+            Reading("labels.explained", value, "train", count=1000),
+            Reading("labels.permuted", -0.01, "train", low=-0.015, high=-0.005, count=1000),
+            Reading("labels.chance", chance, "train", count=1000),
+        ]
+
+    assert lr03_nothing_learnable.judge(unlearnable(*explained(0.4, 0.05))) == []
+    (found,) = lr03_nothing_learnable.judge(unlearnable(*explained(-0.01, 0.5)))
+    assert not found.counts  # plain learners may be too weak: without an outcome nothing is proven

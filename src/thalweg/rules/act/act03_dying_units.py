@@ -12,11 +12,14 @@ lost. A layer that has lost all its units passes nothing on, and nothing below i
   `units.alive`, how many of how many.
 - `activation.dead` along the training, per batch: the step since which the units have been dead, and that it lasts.
 - `fit.train_loss` against the best constant answer: whether the network has still learned its rows.
+- Where a part is lost and the score on validation rows leaves room, harm is shown by a twin: the same training, start
+  and batches with leaky ReLU. It is an alarm when the training reaches less than 0.8 of what the twin does beyond a
+  constant answer, beyond two standard errors, and when another order of the rows does not explain it.
 
 ## Known limits
 Zeros as such mean nothing: a healthy ReLU is 0 for most rows. A lost layer is an error. A lost part of a layer is a
-note, because wide networks spare many units; half of a layer is a suspicion while the network has not learned its
-training rows. Activations inside of compiled code are not seen.
+note, because wide networks spare many units, unless the twin shows harm; half of a layer is a suspicion while the
+network has not learned its training rows. Activations inside of compiled code are not seen.
 
 ## Remedies
 - A lower rate or a clipped gradient keeps biases from being thrown far below zero (changes training).
@@ -28,6 +31,7 @@ Lecture row L05; Lu et al., "Dying ReLU and initialization" (2020).
 
 from thalweg.findings import Evidence, Excluded, Finding, Remedy, Severity, Standing
 from thalweg.readings import Reading, Readings
+from thalweg.rules.harm import harm
 from thalweg.rules.outcome import removed
 
 CODE = "ACT03"
@@ -41,15 +45,26 @@ MOST_LAYERS = 5  # whose counts are shown
 MOST = 0.8  # of the units that are dead at the end
 HALF = 0.5  # of a layer's units
 LEARNED = 0.5  # of the learnable loss of the training rows
+LEAKY = "leaky"  # the twin's name
 
 
 def judge(readings: Readings) -> list[Finding]:
+    dead = dead_layers(readings)
+    lost, partly = [r for r in dead if r.value == 1], [r for r in dead if r.value < 1]
+    return [finding(group, readings) for group in (lost, partly) if group]
+
+
+def dead_layers(readings: Readings) -> list[Reading]:
+    """The layers that have lost a tenth of their units or more, over enough rows, and not only at the end."""
     last = [readings.last("units.dead", place) for place in readings.places("units.dead")]
     rows = readings.value("data.train_rows")
     enough = ENOUGH if rows is None else min(ENOUGH, rows)
-    dead = [r for r in last if r and (r.count or 0) >= enough and r.value >= SHARE and lasts(r, readings)]
-    lost, partly = [r for r in dead if r.value == 1], [r for r in dead if r.value < 1]
-    return [finding(group, readings) for group in (lost, partly) if group]
+    return [r for r in last if r and (r.count or 0) >= enough and r.value >= SHARE and lasts(r, readings)]
+
+
+def partly_dead(readings: Readings) -> list[Reading]:
+    """The layers that have lost a part."""
+    return [r for r in dead_layers(readings) if r.value < 1]
 
 
 def lasts(dead: Reading, readings: Readings) -> bool:
@@ -72,6 +87,9 @@ def since(dead: Reading, readings: Readings) -> int | None:
 def standing_of(dead: Reading, readings: Readings) -> tuple[Severity, Standing]:
     if dead.value == 1:
         return "error", "proven"
+    twin = harm(readings, LEAKY)
+    if twin is not None and twin.harmed:
+        return "warning", "verified"
     reached = readings.value("fit.train_loss")
     share = None if reached is None else removed(readings, reached)
     harmed = dead.value >= HALF and share is not None and share < LEARNED
@@ -88,6 +106,7 @@ def finding(dead: list[Reading], readings: Readings) -> Finding:
     share = "All" if whole else f"{100 * worst.value:.0f} % of the"
     others = f" and {len(dead) - 1} other layer{'s' * (len(dead) > 2)}" if len(dead) > 1 and whole else ""
     when = f" died at step {step:,}" if step else " are dead"
+    twin = None if whole else harm(readings, LEAKY)
     more = f"; {len(dead) - 1} more with at least {100 * SHARE:.0f} %" if len(dead) > 1 and not whole else ""
     return Finding(
         code=CODE,
@@ -96,11 +115,18 @@ def finding(dead: list[Reading], readings: Readings) -> Finding:
         standing=standing,
         cause="dead_units",
         why="A ReLU that is negative for every row has a slope of exactly zero, so that no gradient brings it back."
-        + (" Nothing passes this layer, and nothing below it is trained." if whole else ""),
+        + (" Nothing passes this layer, and nothing below it is trained." if whole else "")
+        + origin(worst, step, readings),
         place=worst.place,
         step=step or 0,
-        evidence=tuple(line for reading in dead[:MOST_LAYERS] for line in lines(reading, readings)),
-        excluded=(Excluded("a rare feature", f"inactive on {worst.count:,} rows, not on one batch"),),
+        evidence=(
+            *(line for reading in dead[:MOST_LAYERS] for line in lines(reading, readings)),
+            *(twin.evidence("leaky ReLU") if twin else ()),
+        ),
+        excluded=(
+            Excluded("a rare feature", f"inactive on {worst.count:,} rows, not on one batch"),
+            *(twin.excluded if twin and twin.harmed else ()),
+        ),
         remedies=(
             Remedy(
                 "Clip the gradient's norm at 1, so that no step throws biases far below zero.",
@@ -110,6 +136,18 @@ def finding(dead: list[Reading], readings: Readings) -> Finding:
             Remedy("Use a leaky ReLU, GELU or SiLU here, or normalize before the activation.", "manual"),
         ),
     )
+
+
+def origin(dead: Reading, step: int | None, readings: Readings) -> str:
+    """When and by what they died, in a sentence; empty where the training was not watched."""
+    course = readings.of("activation.dead", dead.place)
+    if not course or step is None:
+        return ""
+    if step == course[0].step:
+        return " They were dead at the first watched step: the start, not the rate, made them so."
+    updates = [r.value for r in readings.of("update.ratio", "") if r.step is not None and r.step <= step]
+    size = f", of up to {100 * max(updates):.2g} % of the weights" if updates else ""
+    return f" They died after the start: updates{size}, threw them below zero."
 
 
 def lines(dead: Reading, readings: Readings) -> list[Evidence]:

@@ -20,10 +20,15 @@ ln(1 + (K-1)/e); sigmoid before a loss on logits cannot say no; ReLU at the end 
 - `loss.rewards_wrong`: right answers cost more than wrong ones, at every margin tried.
 - `loss.pairing` with `loss.compared`: the value when targets are permuted among rows, where shapes broadcast.
 - `loss.outside`: share of rows whose outputs lie where the loss has no gradient, though it has one between 0 and 1.
+- `loss.alignment`: cosine between the gradient of the loss through the last layer and that of cross-entropy on free
+  outputs. Below 0.99 (sigmoid under a categorical loss, one sigmoid per class, mean squares of classes) it is a note.
+- `twin.likelihood.*`: after a training that stayed below what is possible, the same training with cross-entropy on the
+  numbers before the last activation. It makes the note an alarm, or shows that a proven fault cost nothing.
 
 ## Known limits
 A loss that takes more than one output tensor, or compares rows with each other, is not judged. A sigmoid under a
-renormalized cross-entropy can train well and is not reported. A critic's loss that is meant to be unbounded is.
+renormalized cross-entropy can train well and is a note until a twin shows harm. A critic's loss that is meant to be
+unbounded is reported.
 
 ## Remedies
 - Give logits to a loss on logits: leave out the last softmax or sigmoid (manual).
@@ -37,9 +42,11 @@ of Real Faults in Deep Learning Systems" (ICSE 2020), wrong loss and wrong activ
 """
 
 import math
+from dataclasses import replace
 
 from thalweg.findings import Evidence, Excluded, Finding, Remedy, Severity
 from thalweg.readings import Readings
+from thalweg.rules.harm import harm
 from thalweg.rules.trial import number
 
 CODE = "LOSS02"
@@ -49,11 +56,22 @@ NEEDS = ("loss.floor",)
 
 HARM = 0.05  # share of the loss out of reach from which it is harm: a twentieth, as between two trainings
 SAME = 1e-5  # relative: float32 sums in another order differ by 1e-7 to 1e-6
+ALIGNED = 0.99  # cosine: cross-entropies, weighted, focal or summed, give 1.000; sigmoids renormalized 0.88 to 0.98
+LOGARITHM = 0.5  # rise over what there is to learn; logits of 69 classes give 0.003
+LIMITED = ("sigmoid", "hardsigmoid", "softmax", "tanh", "relu", "softplus", "exp", "clamp")
 BOUNDED = ("sigmoid", "hardsigmoid", "softmax", "tanh")
 
 
 def judge(readings: Readings) -> list[Finding]:
     """The first fault found, from the plainest to the most derived: one cause has many symptoms."""
+    found = proven(readings)
+    if found is not None:
+        return [by_outcome(found, readings)]
+    return [each for each in (improper(readings), summed(readings)) if each is not None]
+
+
+def proven(readings: Readings) -> Finding | None:
+    """The first fault that the loss itself shows."""
     for look in (
         one_unit,
         too_few_outputs,
@@ -67,9 +85,55 @@ def judge(readings: Readings) -> list[Finding]:
     ):
         found = look(readings)
         if found is not None:
-            return [found]
-    found = summed(readings)
-    return [found] if found else []
+            return found
+    return None
+
+
+def is_improper(readings: Readings) -> bool:
+    """Whether a twin with cross-entropy on free outputs could do better: of classes, and it is not that already."""
+    alignment = readings.value("loss.alignment")
+    return "task.classes" in readings and (
+        (alignment is not None and alignment < ALIGNED) or proven(readings) is not None
+    )
+
+
+def by_outcome(found: Finding, readings: Readings) -> Finding:
+    """A fault of which the whole training has shown that it costs nothing is a note; one that costs much is verified."""
+    cost = harm(readings, "likelihood")
+    if cost is None:
+        return found
+    if cost.harmed:
+        evidence = found.evidence + cost.evidence("cross-entropy on free outputs")
+        return replace(found, severity="error", evidence=evidence, excluded=found.excluded + cost.excluded)
+    return replace(found, severity="note") if cost.harmless else found
+
+
+def improper(readings: Readings) -> Finding | None:
+    """A last layer and a loss that are not the likelihood of the classes; an alarm where a twin with it does better."""
+    alignment, kind = readings.value("loss.alignment"), kind_of(readings)
+    if alignment is None or alignment >= ALIGNED or "task.classes" not in readings:
+        return None
+    cost = harm(readings, "likelihood")
+    harmed = cost is not None and cost.harmed
+    if not harmed and kind not in LIMITED:
+        return None
+    last = "free outputs" if kind == "none" else f"outputs of {kind}"
+    return Finding(
+        code=CODE,
+        title=f"The loss on {last} is not the likelihood of one class among several",
+        severity="error" if harmed else "note",
+        standing="verified" if harmed else "proven",
+        cause="loss_head_mismatch",
+        why="Each row belongs to one class. Cross-entropy on free outputs pulls the right class up against the others; "
+        "the gradient of this loss through this last layer points elsewhere"
+        + (", and that training goes further on the same batches." if harmed else ", which may train well."),
+        evidence=(
+            Evidence("cosine with the gradient of cross-entropy, mean over rows", number(alignment), f"{ALIGNED:g}"),
+            *(cost.evidence("cross-entropy on free outputs") if cost else ()),
+        ),
+        excluded=cost.excluded if cost and harmed else (),
+        remedies=(Remedy("Leave out the last activation and use cross_entropy, on one output per class.", "manual"),),
+    )
 
 
 def finding(
@@ -209,7 +273,7 @@ def unreachable(readings: Readings) -> Finding | None:
         return None
     room = constant - free
     share = (floor - free) / room if room > 0 else 0.0
-    if share < HARM:
+    if share < HARM or log_of_probabilities(readings):
         return None
     return finding(
         f"After {kind} the loss cannot fall below {number(floor)}; other outputs reach {number(free)}",
@@ -224,6 +288,20 @@ def unreachable(readings: Readings) -> Finding | None:
         f"Leave out the last {kind}: the loss takes free outputs." if kind != "log_softmax" else "Use nll_loss.",
         severity="error" if share > 0.5 else "warning",
     )
+
+
+def log_of_probabilities(readings: Readings) -> bool:
+    """Whether a last layer of probabilities is what the loss wants, and reaches what the loss gives to certainty.
+
+    Beyond 1 a logarithm that is not clipped there falls on; that no network is to give such numbers is no fault.
+    """
+    rise, low, high = (readings.value(name) for name in ("loss.logarithm", "head.low", "head.high"))
+    constant, floor = readings.value("loss.constant"), readings.value("loss.floor")
+    inside = kind_of(readings) == "softmax" or (low is not None and high is not None and low >= 0 and high <= 1)
+    if rise is None or constant is None or floor is None or not inside:
+        return False
+    # ln 100 over the entropy of K balanced classes: 6.6 for 2, 1.1 for 69; softmax twice leaves 0.4 of the entropy.
+    return rise > LOGARITHM * (constant - floor) > 0 and abs(floor) <= HARM * constant
 
 
 def pointless(readings: Readings) -> Finding | None:

@@ -12,12 +12,14 @@ the target depends on, a preparation that destroyed it.
 - `race.longer`, held-out losses of the longest lanes; `race.constant`, the loss of the best constant answer. The test
   is paired over blocks of rows, one-sided, and corrected for the number of rates.
 - `overfit.share`: a network that learns a few rows by heart is not to blame itself.
+- `labels.explained`: whether plain learners find that the labels depend on the inputs.
 - The probe `permute_labels`, where one was made: the same short training with the labels dealt out at random.
 
 ## Known limits
 It is a suspicion: a task may need more steps than a race has, and a network may be unable to learn anything. It is
 verified only where permuted labels do as well as the real ones. A training that came below the constant answer on its
-validation rows takes it back.
+validation rows takes it back; so do plain learners that find a dependence in these rows (`labels.explained`), because
+then network, loss or rates are at fault. Where they find none and more speaks for it, LABEL01 reports.
 
 ## Remedies
 - Look at rows with their labels after all preparation; join them again by their key (manual).
@@ -28,6 +30,8 @@ Lecture row L35; Zhang et al., "Understanding deep learning requires rethinking 
 
 from thalweg.findings import Evidence, Excluded, Finding, Remedy
 from thalweg.readings import Readings
+from thalweg.rules.label import label01_unrelated
+from thalweg.rules.label.dependence import dependence
 from thalweg.rules.outcome import evidence, learned
 from thalweg.rules.trial import LEAST, number, percent, trial
 
@@ -41,6 +45,9 @@ BY_HEART = 0.9  # of the loss of a few rows removed
 
 def judge(readings: Readings) -> list[Finding]:
     if readings.value("race.learnable") != 0 or learned(readings):
+        return []
+    plain = dependence(readings, "train")
+    if (plain is not None and plain.surely) or label01_unrelated.judge(readings):
         return []
     longest = min(readings.of("race.longer"), key=lambda r: r.value)
     permuted = trial(readings, "permute_labels")

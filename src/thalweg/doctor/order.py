@@ -1,0 +1,44 @@
+"""The order of findings: alarms before doubts before notes, and within these what comes first in a training."""
+
+from collections.abc import Sequence
+
+from thalweg.findings import SEVERITIES, STANDINGS, Cause, Finding
+
+# Upstream first: what comes earlier explains what comes later.
+ORDER: tuple[Cause, ...] = (
+    *("loss_head_mismatch", "parameters_not_trained", "init_constant", "gradient_accumulated", "train_eval_mode"),
+    *(
+        "label_corruption",
+        "split_leak",
+        "split_shift",
+        "input_scale",
+        "target_scale",
+        "unshuffled",
+        "no_nonlinearity",
+        "init_scale",
+    ),
+    *("exploding", "vanishing", "saturation", "lr_too_high", "lr_too_low", "non_finite", "dead_units"),
+    *("optimizer_unsuitable", "batchnorm_small_batch", "dropout_excess", "class_imbalance", "too_few_epochs"),
+    *("overfitting", "underfitting", "measures_disagree", "slow"),
+)
+
+
+def urgency(finding: Finding) -> tuple[bool, bool, int, int, int, str]:
+    """Alarms before suspicions before notes; errors first, then the stronger standing, then the earlier cause."""
+    severity, standing = SEVERITIES.index(finding.severity), STANDINGS.index(finding.standing)
+    note = finding.severity == "note"
+    return not finding.counts, note, severity, standing, ORDER.index(finding.cause), finding.place
+
+
+def rank(findings: Sequence[Finding]) -> tuple[Finding, ...]:
+    """Errors, then warnings, by standing; then suspicions, then notes; within these the cause before its effects."""
+    return tuple(sorted(findings, key=urgency))
+
+
+def inside(title: str) -> str:
+    """A title within a sentence: its first word in lower case, unless it is a name or an abbreviation.
+
+    >>> inside("All units in relu died"), inside("MSE loss grew")
+    ('all units in relu died', 'MSE loss grew')
+    """
+    return title[:1].lower() + title[1:] if title[1:2].islower() or title[1:2] == " " else title

@@ -1,0 +1,189 @@
+"""How good a result is for these data: the network's outcome beside plain learners fitted on the same rows."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from thalweg.data.feeder import Feeder
+from thalweg.data.noise import global_rng_kept
+from thalweg.data.rows import Batch, DatasetRows, Inputs, Rows, call, is_divisible, map_inputs, num_rows, tensors_of
+from thalweg.data.sample import at_hand, read
+from thalweg.data.seeds import SAMPLE, mix
+from thalweg.doctor.bench import Bench
+from thalweg.doctor.case import Case
+from thalweg.measure.score import Score, score
+from thalweg.probes.labels import association
+from thalweg.probes.reference import Reference, Target, fit, interval, reference_readings, target_of
+from thalweg.readings import Reading, Readings
+from thalweg.train.evaluation import evaluating, join, pieces
+
+TRAIN_ROWS, VALIDATION_ROWS = 2000, 2000  # at most: the error of a share of 2,000 rows is 1 %
+READ_ROWS = 512  # of a Dataset, whose items are read one by one
+MAX_NUMBERS = 2**24  # of a part's inputs: 64 MiB
+FORWARD_SHARE = 0.1  # of the budget that one pass of the network over the validation rows may take
+GLANCE_SECONDS = 0.1
+SECONDS = 1.0  # that plain learners take on 2,000 images
+RARE = 30  # rows of a class from which its recall is worth a reading: an error of at most 9 points
+
+Part = tuple[Inputs, Tensor]
+
+
+def judge_outcome(case: Case, readings: Readings) -> list[Reading]:
+    """What the training has reached, and what plain learners reach on the same rows.
+
+    Readings of the network after its last step, at `case.steps`, with 95 % intervals over the rows: `outcome.score` on
+    a sample of the validation rows (note: which score), `outcome.constant`, `outcome.error` (standard error),
+    `outcome.balanced` and `outcome.recall` (place: the class), `outcome.train_score` on a sample of the training rows,
+    `outcome.kept_score` of the weights that were kept; those of `probes.reference.reference_readings`; and
+    `reference.gain`, how much better the reference answers than the network, paired over the rows.
+    """
+    bench = case.bench
+    # A glance at the outcome is worth its time even where nothing is left: all else is judged by it.
+    count = int(max(FORWARD_SHARE * case.budget.left, GLANCE_SECONDS) / max(bench.row_seconds, 1e-9))
+    validation = part(case.validation, min(VALIDATION_ROWS, count), bench.seed)
+    train = part(case.train, min(TRAIN_ROWS, count), bench.seed)
+    if train is None or validation is None:
+        return []
+    last = scored(case.last, validation, bench)
+    found = outcome_readings(last, scored(case.last, train, bench), scored(case.kept, validation, bench), case.steps)
+    if not case.budget.affords(SECONDS):
+        return found
+    reference, target = fitted(train, validation, bench)
+    if reference is None or target is None:
+        return found
+    found += reference_readings(reference, target, step=case.steps)
+    best = target.score(reference.best.output)
+    if last is not None and best is not None and best.name == last.name and len(best.each) == len(last.each):
+        gain = best.each.cpu() - last.each.cpu()
+        half = 1.96 * float(gain.std()) / math.sqrt(len(gain))
+        mean = float(gain.mean())
+        found.append(Reading("reference.gain", mean, "", case.steps, mean - half, mean + half, len(gain), best.name))
+    if "labels.chance" not in readings:
+        found += dependence(reference, target, validation[0], bench, step=case.steps)
+    return found
+
+
+def reference_before(bench: Bench, _known: Readings) -> list[Reading]:
+    """Plain learners before the first step, and whether the labels of each part depend on its inputs at all.
+
+    Readings as of `probes.reference.reference_readings`, and those of `probes.labels.Association` at the places
+    `"train"` and, where the training rows are at chance, `"validation"`.
+    """
+    if bench.validation is None or not bench.budget.affords(SECONDS):
+        return []
+    if not is_divisible(bench.inputs) or not is_divisible(bench.validation[0]):
+        return []
+    reference, target = fitted((bench.inputs, bench.target), bench.validation, bench)
+    if reference is None or target is None:
+        return []
+    return [*reference_readings(reference, target), *dependence(reference, target, bench.validation[0], bench)]
+
+
+def dependence(
+    reference: Reference, target: Target, inputs: Inputs, bench: Bench, *, step: int | None = None
+) -> list[Reading]:
+    """The permutation test on the training rows; where they are at chance, also on as many validation rows alone."""
+    own = association(reference, seed=bench.seed)
+    found = own.readings("train", step=step)
+    if own.explained <= float(own.permuted.max()):
+        rows = torch.arange(min(len(target.values), own.count))
+        few = Target(target.values[rows], None if target.codes is None else target.codes[rows], target.task)
+        first = map_inputs(lambda value: value[: len(rows)], inputs)
+        other = fit(first, few, map_inputs(lambda value: value[:1], inputs), seed=bench.seed)
+        if other is not None:
+            found += association(other, seed=bench.seed).readings("validation", step=step)
+    return found
+
+
+def fitted(train: Part, validation: Part, bench: Bench) -> tuple[Reference | None, Target | None]:
+    """Plain learners fitted on training rows, and the target of the validation rows in the same form."""
+    if isinstance(train[0], Batch) or isinstance(validation[0], Batch):
+        return None, None
+    classes = max((int(y.max()) + 1 for y in (train[1], validation[1]) if not y.is_floating_point()), default=0)
+    classes = max(classes, 2 if train[1].is_floating_point() else 0, bench.num_classes or 0)
+    own = target_of(train[1], bench.task, classes)
+    other = target_of(validation[1], bench.task, classes)
+    if own is None or other is None or own.values.shape[1] != other.values.shape[1]:
+        return None, None
+    with torch.no_grad():
+        reference = fit(train[0], own, validation[0], seed=bench.seed)
+    return reference, other
+
+
+def part(feeder: Feeder, count: int, seed: int) -> Part | None:
+    """A random sample of a part's rows as they enter network and loss; None where they cannot be drawn singly."""
+    rows = at_hand(feeder.rows)
+    if not isinstance(rows, Rows | DatasetRows) or not len(rows):
+        return None
+    count = min(count if isinstance(rows, Rows) else min(count, READ_ROWS), len(rows))
+    if isinstance(rows, Rows):
+        numbers = sum(value[:1].numel() for value in tensors_of(rows.inputs))
+        count = min(count, MAX_NUMBERS // max(numbers, 1))
+    if count < 1:
+        return None
+    draw = torch.Generator().manual_seed(mix(SAMPLE, seed, len(rows)))
+    drawn = read(rows, torch.randperm(len(rows), generator=draw)[:count].sort().values)
+    fed = Feeder(
+        drawn,
+        batch_size=256,
+        seed=seed,
+        shuffle=False,
+        device=feeder.device,
+        transform=feeder.transform,
+        target_transform=feeder.target_transform,
+    )
+    inputs, targets = [], []
+    for given, target, *_ in pieces(fed):
+        if isinstance(given, Batch):
+            return None
+        inputs.append(given)
+        targets.append(target)
+    shapes = {tuple(tuple(v.shape[1:]) for v in (*tensors_of(x), y)) for x, y in zip(inputs, targets, strict=True)}
+    return (join(inputs), torch.cat(targets)) if len(shapes) == 1 else None
+
+
+def scored(network: nn.Module, rows: Part, bench: Bench) -> Score | None:
+    """The network's score, row by row."""
+    inputs, target = rows
+    outputs = []
+    with evaluating(network), global_rng_kept():
+        for start in range(0, num_rows(inputs), 256):
+            outputs.append(call(network, map_inputs(lambda value, at=start: value[at : at + 256], inputs)))  # type: ignore[misc]
+    if not all(isinstance(output, Tensor) for output in outputs):
+        return None
+    return score(join(outputs), target, task=bench.task, head=bench.head)
+
+
+def outcome_readings(last: Score | None, train: Score | None, kept: Score | None, step: int) -> list[Reading]:
+    """Readings of the scores of a network."""
+    found = []
+    if last is not None:
+        found += [
+            interval("outcome.score", last, step=step, note=last.name),
+            Reading("outcome.constant", last.constant, step=step, count=len(last.each), note=last.name),
+            Reading("outcome.error", last.error, step=step, count=len(last.each)),
+        ]
+        if last.labels is not None:
+            found.append(interval("outcome.balanced", last.balanced(), step=step))
+            found += recalls(last, step)
+    if train is not None:
+        found.append(interval("outcome.train_score", train, step=step, note=train.name))
+        found.append(Reading("outcome.train_constant", train.constant, step=step, count=len(train.each)))
+    if kept is not None:
+        found.append(interval("outcome.kept_score", kept, step=step, note=kept.name))
+    return found
+
+
+def recalls(found: Score, step: int) -> Sequence[Reading]:
+    """The share of each class's rows that is answered right, of classes that have enough rows."""
+    labels = found.labels
+    assert labels is not None
+    counts = labels.bincount()
+    sums = torch.zeros(len(counts), dtype=found.each.dtype).index_add_(0, labels.cpu(), found.each.cpu())
+    return [
+        Reading("outcome.recall", float(sums[c] / n), str(c), step, count=int(n))
+        for c, n in enumerate(counts.tolist())
+        if n >= RARE
+    ]

@@ -1,0 +1,65 @@
+"""After a training: what it would have reached with a loss that fits its last layer."""
+
+from collections.abc import Sequence
+
+from thalweg.data.rows import Batch
+from thalweg.doctor.case import Case
+from thalweg.measure.head import FREE
+from thalweg.measure.score import Score
+from thalweg.probes.harm import harm
+from thalweg.probes.headless import without_head
+from thalweg.probes.twin import Twin, score_of
+from thalweg.readings import Reading, Readings
+from thalweg.rules.loss.loss02_head_mismatch import is_improper
+from thalweg.train.losses import NAMED
+
+FEW = 16  # rows that show the last operation
+
+
+def twin_of(case: Case) -> Twin:
+    """The training as it was."""
+    start = case.bench
+    return Twin(
+        case.start, start.loss, case.plan, case.num_steps, case.train, case.validation, task=start.task, head=start.head
+    )
+
+
+def scores_reached(case: Case) -> Sequence[Score]:
+    """Scores of the last weights and of the kept ones; nothing where outputs cannot be scored."""
+    networks = [case.last] if case.plan.keep == "last" else [case.last, case.kept]
+    found = [score_of(twin_of(case), network) for network in networks]
+    return [score for score in found if score is not None]
+
+
+def try_likelihood(case: Case, readings: Readings) -> list[Reading]:
+    """A twin with cross-entropy on the numbers before the last operation, where the loss is another than that."""
+    start = case.bench
+    if not is_improper(readings) or isinstance(start.inputs, Batch) or start.num_classes is None:
+        return []
+    few, _ = start.first(FEW)
+    network = case.start if start.head == FREE else without_head(case.start, few)
+    if network is None:
+        return []
+    single = readings.value("head.outputs") == 1
+    if single and start.num_classes > 2:
+        return []
+    plain = twin_of(case)
+    changed = Twin(
+        network,
+        NAMED["binary_cross_entropy" if single else "cross_entropy"],
+        case.plan,
+        case.num_steps,
+        case.train,
+        case.validation,
+        task=start.task,
+        head=FREE,
+    )
+    return harm(
+        "likelihood",
+        scores_reached(case),
+        plain,
+        changed,
+        steps=case.steps,
+        step_seconds=case.step_seconds,
+        budget=case.budget,
+    )

@@ -1,0 +1,155 @@
+"""Which remedies are worth a twin, in the order of suspicion, and the training with each of them."""
+
+from dataclasses import dataclass, replace
+from math import log10
+
+from torch import nn
+
+from thalweg.doctor.case import Case
+from thalweg.doctor.remedies.signs import Signs
+from thalweg.parts.optimizers import Adam, AdamW, NAdam, RAdam
+from thalweg.parts.regularizers.recognize import noises
+from thalweg.parts.schedules import Constant
+from thalweg.probes.twin import Twin
+from thalweg.train.clone import clone
+
+FACTORS = (10.0, 100.0)  # times or by the plan's rate, where no race names a better one
+SAME = 0.4  # decades: two rates as close as that are not told apart
+ADAM = (Adam, AdamW, NAdam, RAdam)
+STANDARD_RATE = 1e-3  # of Adam
+STANDARD_EPSILON, EPSILONS = (
+    1e-8,
+    (1e-12, 1e-4),
+)  # below the lowest squares overflow it away, above it is a rate of its own
+STANDARD_MOMENTUM, MOMENTUM = 0.9, 0.97  # above it a step is felt for more than thirty others
+CLIPS_ALWAYS = 0.9  # of the watched steps
+MUCH_DROPOUT, MOST_DROPOUT, MANY = 0.3, 0.8, 4
+STRONG_DECAY = 1e-2
+LEAST_RATE = 0.1  # of the peak, at which a training goes on
+LATE_SHARE = 0.3  # of the steps at hardly any rate
+SIGNED = 1.5  # suspicion from which a remedy is tried though the result is not poor
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A remedy to be tried.
+
+    Args:
+        name: of its family: `"lower_rate"`.
+        setting: the number that it sets: the rate, the factor of decay, the largest probability of dropout before.
+        twin: the training with it.
+        suspicion: how much speaks for it; the order in which time is spent.
+    """
+
+    name: str
+    setting: float
+    twin: Twin
+    suspicion: float
+
+
+def plain_twin(case: Case) -> Twin:
+    """The training as it was."""
+    start = case.bench
+    return Twin(
+        case.start, start.loss, case.plan, case.num_steps, case.train, case.validation, task=start.task, head=start.head
+    )
+
+
+def candidates(case: Case, signs: Signs, *, poor: bool) -> list[Candidate]:
+    """The remedies, most suspected first; where the result is not poor only those that a sign asks for."""
+    plain = plain_twin(case)
+    found = [
+        *rates(plain, signs, poor=poor),
+        *noise_and_decay(case, plain, signs, poor=poor),
+        *constants(plain, poor=poor),
+        *course(case, plain, signs, poor=poor),
+    ]
+    chosen = [c for c in found if c.suspicion >= (0.1 if poor else SIGNED)]
+    return sorted(chosen, key=lambda c: -c.suspicion)
+
+
+def rates(plain: Twin, signs: Signs, *, poor: bool) -> list[Candidate]:
+    """Lower and higher rates: the race's where it names one, and steps of ten."""
+    own, found = signs.plan_rate, []
+    lower = 5.0 * signs.too_high + 2.0 * signs.risen + 1.0 * poor - 1.0 * signs.too_low - 0.5 * signs.falling
+    higher = 5.0 * signs.too_low + 1.5 * (signs.falling and poor) + 1.0 * signs.small_updates
+    higher += 0.8 * poor - 1.0 * signs.too_high
+    for name, suspicion, sign in (("lower_rate", lower, -1), ("higher_rate", higher, 1)):
+        wanted = [own * factor**sign for factor in FACTORS]
+        if signs.raced_rate is not None and sign * log10(signs.raced_rate / own) > SAME:
+            wanted = [signs.raced_rate, *(r for r in wanted if abs(log10(r / signs.raced_rate)) > SAME)]
+        for place, rate in enumerate(wanted):
+            found.append(Candidate(name, rate, plain.with_plan(**{"optimizer.lr": rate}), suspicion - 0.3 * place))
+    return found
+
+
+def noise_and_decay(case: Case, plain: Twin, signs: Signs, *, poor: bool) -> list[Candidate]:
+    """Without dropout; without decay and regularizer."""
+    found, plan = [], case.plan
+    assert plan.optimizer != "auto"
+    if signs.num_dropouts:
+        strong = signs.dropout >= MOST_DROPOUT
+        much = signs.dropout >= MUCH_DROPOUT or signs.num_dropouts >= MANY
+        suspicion = 4.0 * strong + 1.5 * much + 0.5 * poor
+        still = replace(plain, network=without_noise(case.start))
+        found.append(Candidate("no_dropout", signs.dropout, still, suspicion))
+    decay = plan.optimizer.weight_decay
+    if decay or plan.regularizer is not None:
+        strong = decay >= STRONG_DECAY or plan.regularizer is not None
+        suspicion = 4.0 * min(max(signs.balance, 0.0), 1.0) + 1.0 * strong + 0.4 * poor
+        changes = {"optimizer.weight_decay": 0.0, "regularizer": None}
+        found.append(Candidate("no_decay", decay, plain.with_plan(**changes), suspicion))
+    return found
+
+
+def without_noise(network: nn.Module) -> nn.Module:
+    """A clone that drops nothing."""
+    quiet = clone(network)
+    for noise in noises(quiet):
+        setattr(noise.module, noise.attribute, type(getattr(noise.module, noise.attribute))(0))
+    return quiet
+
+
+def constants(plain: Twin, *, poor: bool) -> list[Candidate]:
+    """Odd constants of the optimizer at their standard values; Adam in the place of another optimizer."""
+    optimizer, found = plain.plan.optimizer, []
+    assert optimizer != "auto"
+    epsilon = getattr(optimizer, "eps", None)
+    if isinstance(epsilon, float | int) and not EPSILONS[0] <= epsilon <= EPSILONS[1]:
+        changed = plain.with_plan(**{"optimizer.eps": STANDARD_EPSILON})
+        found.append(Candidate("epsilon", STANDARD_EPSILON, changed, 2.0))
+    momentum, betas = getattr(optimizer, "momentum", None), getattr(optimizer, "betas", None)
+    if isinstance(momentum, float) and momentum > MOMENTUM:
+        changed = plain.with_plan(**{"optimizer.momentum": STANDARD_MOMENTUM})
+        found.append(Candidate("momentum", STANDARD_MOMENTUM, changed, 2.0))
+    elif isinstance(betas, tuple) and betas[0] > MOMENTUM:
+        changed = plain.with_plan(**{"optimizer.betas": (STANDARD_MOMENTUM, betas[1])})
+        found.append(Candidate("momentum", STANDARD_MOMENTUM, changed, 2.0))
+    if not isinstance(optimizer, ADAM):
+        adam = Adam(lr=STANDARD_RATE, weight_decay=optimizer.weight_decay)
+        changed = replace(plain, plan=plain.plan.replace(optimizer=adam))
+        found.append(Candidate("adam", STANDARD_RATE, changed, 0.4 * poor))
+    return found
+
+
+def course(case: Case, plain: Twin, signs: Signs, *, poor: bool) -> list[Candidate]:
+    """Without clipping; without the fall of the rate; for longer."""
+    found, plan = [], case.plan
+    if plan.clip_norm is not None and signs.clipped > 0:
+        changed = plain.with_plan(clip_norm=None)
+        found.append(Candidate("no_clipping", 0.0, changed, 1.5 * (signs.clipped >= CLIPS_ALWAYS) + 0.3 * poor))
+    if signs.late >= LATE_SHARE:
+        found.append(Candidate("no_schedule", signs.late, plain.with_plan(schedule=Constant()), 3.0))
+    if signs.falling:
+        found.append(Candidate("longer", float(case.steps), longer(case, plain, signs), 1.0 + 0.6 * poor))
+    return found
+
+
+def longer(case: Case, plain: Twin, signs: Signs) -> Twin:
+    """The training from its end on, at the last rate of its schedule, or at a tenth of the peak where that is lower."""
+    schedule = case.plan.schedule
+    assert schedule != "auto"
+    last = schedule.factor(max(case.steps - 1, 0), max(case.num_steps, 1))
+    rate = signs.plan_rate * max(last, LEAST_RATE)
+    changed = plain.with_plan(**{"optimizer.lr": rate, "schedule": Constant()})
+    return replace(changed, network=case.last, first_step=case.steps, state=case.optimizer_state)
