@@ -32,6 +32,7 @@ from healthy_programs import LIST, load_programs
 
 import thalweg as tw
 from thalweg.errors import ThalwegError
+from thalweg.events import Event, StageEnded
 from thalweg.findings import Finding
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -88,14 +89,21 @@ def examined(program: Any, plan: tw.Plan, directory: str, seed: int) -> dict[str
     started, cpu = time.perf_counter(), time.process_time()
     check = experiment.check(plan)
     check_seconds, check_cpu = time.perf_counter() - started, time.process_time() - cpu
+    before: list[dict[str, Any]] = []
+
+    def listen(event: Event) -> None:  # what is told while there is no step yet
+        if isinstance(event, StageEnded) and event.stage in ("check", "probe"):
+            before.extend(told(f) for f in event.findings if f.counts)
+
     started = time.perf_counter()
-    run = experiment.train(plan, listeners=())
+    run = experiment.train(plan, listeners=(listen,))
     whole = time.perf_counter() - started
     spent = {name: run.store.get(name, {}).get("seconds", 0.0) for name in ("check", "probe")}
     diagnosis = run.store.get("diagnosis_seconds", 0.0)
     return {
         **sorted_findings(list(run.findings)),
         "checked": [told(f) for f in check.findings if f.counts],
+        "told_before": before,
         "verdict": run.verdict,
         "check_seconds": check_seconds,
         "check_cpu_seconds": check_cpu,

@@ -75,9 +75,10 @@ def total_table(failed: Sequence[Record], fine: Sequence[Record]) -> Iterable[st
     early = [record for record in found if (first_step(record) or 0) < EARLY]
     rows += [
         ("right cause first, of detected", found, lambda r: right(r, 1)),
-        ("detected before the first step, of detected", found, lambda r: r in before),
-        (f"detected before step {EARLY}, of detected", found, lambda r: r in early),
-        ("detected by `check`, of failed", failed, lambda r: bool(r.get("checked"))),
+        ("began before the first step, of detected", found, lambda r: r in before),
+        (f"began before step {EARLY}, of detected", found, lambda r: r in early),
+        ("told before the first step, of detected", found, lambda r: bool(r.get("told_before"))),
+        ("told by `check`, of detected", found, lambda r: bool(r.get("checked"))),
         ("false alarms on healthy fine programs", fine, is_false_alarm),
         ("suspicions on healthy fine programs", fine, lambda r: bool(r.get("suspicions"))),
         ("suspicions on failed programs without an alarm", failed, lambda r: not alarms(r) and bool(r["suspicions"])),

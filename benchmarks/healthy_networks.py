@@ -294,7 +294,7 @@ def build(spec: Spec, form: str, shapes: list[tuple[int, ...]], outputs: int, vo
         network = convolutional(shape, outputs, spec)
     else:
         network = Turned(on_places(shape[-1], math.prod(shape[:-1]), outputs, spec))
-    return nn.Sequential(network, head()) if head and form != "mixed" else network
+    return nn.Sequential(network, head()) if head else network
 
 
 def focal(output: Tensor, target: Tensor) -> Tensor:

@@ -236,9 +236,13 @@ def test_explain_prints_the_page_and_lists_the_rules(capsys: pytest.CaptureFixtu
     assert capsys.readouterr().out.rstrip() == page("LOSS01").rstrip()
     assert main(["explain"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines] == [rule.code for rule in all_rules()]
+    assert [line.split()[0] for line in lines if line.startswith("    ")] == [rule.code for rule in all_rules()]
+    assert lines[0] == "  Activations"  # the family's name stands above its rules
     assert main(["explain", "LOSS01", "--format", "json"]) == 0
     assert strict_json(capsys.readouterr().out)["code"] == "LOSS01"
+    assert main(["explain", "--format", "json"]) == 0
+    listed = {each["code"]: each["summary"] for each in strict_json(capsys.readouterr().out)}
+    assert listed["DATA03"] == "Compares all targets with the first one."
 
 
 def test_a_closed_pipe_is_no_traceback(write: Write, tmp_path: Path) -> None:
@@ -307,6 +311,46 @@ def test_fail_on_decides_the_exit_status(write: Write, capsys: pytest.CaptureFix
     document = strict_json(capsys.readouterr().out)
     assert document["exit_status"] == 1
     assert [f["code"] for f in document["findings"]] == ["LOSS02"]
+
+
+def test_findings_are_selected_and_ignored(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
+    name = write(SMALL.replace("nn.Linear(8, 2))", "nn.Linear(8, 2), nn.Softmax(1))"))
+    check = ["check", name, "--fail-on", "warning"]
+    assert main([*check, "--ignore", "LOSS02: a comparison", "--ignore", "INIT01: never"]) == 0
+    text = capsys.readouterr().out
+    assert "LOSS02]" not in text
+    assert "1 finding ignored: LOSS02: a comparison" in " ".join(text.split())
+    assert "'INIT01: never' matches no finding" in " ".join(text.split())
+    assert main([*check, "--select", "INIT,DATA01"]) == 0
+    assert main([*check, "--select", "LOSS"]) == 1
+    capsys.readouterr()
+    assert main([*check, "--select", "LOSSES"]) == 2
+    assert "Did you mean 'LOSS'" in " ".join(capsys.readouterr().err.split())
+    assert main([*check, "--ignore", "LOSS02"]) == 2
+    assert "the reason" in capsys.readouterr().err
+    assert main([*check, "--ignore", "LOSS02: a comparison", "--format", "json"]) == 0
+    document = strict_json(capsys.readouterr().out)
+    assert document["ignored"] == [{"code": "LOSS02", "place": "", "reason": "a comparison"}]
+
+
+def test_a_run_without_probes_is_diagnosed_later(
+    write: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = write(SMALL.replace("nn.Linear(8, 2))", "nn.Linear(8, 2), nn.Softmax(1))"))
+    assert main(["train", name, "--no-evaluate", "--quiet"]) == 0
+    (folder,) = (path.parent for path in (tmp_path / "runs").glob(f"*/{FILE}"))
+    capsys.readouterr()
+    assert main(["diagnose", folder.name, "--fail-on", "warning"]) == 1
+    text = capsys.readouterr().out
+    assert "[LOSS02]" in text
+    assert text.index("[LOSS02]") < text.index("  causes ") < text.index("  not judged ") < text.index("  report ")
+    assert max(map(len, text.splitlines())) <= 80
+    assert main(["diagnose", folder.name, "--ignore", "LOSS: a comparison", "--seconds", "0", "--format", "json"]) == 0
+    document = strict_json(capsys.readouterr().out)
+    assert document["causes"] == []
+    assert document["ignored"][0]["reason"] == "a comparison"
+    assert "a comparison" in (folder / "report.html").read_text(encoding="utf-8")
+    assert main(["report", folder.name, "--format", "json"]) == 0
 
 
 def test_ctrl_c_saves_and_resume_goes_on(write: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -26,6 +26,8 @@ FLOORS: list[set[str]] = [
         "alter",
         "build",
         "compare",
+        "examination",
+        "rediagnosis",
         "fold",
         "initialization",
         "setup",
@@ -35,6 +37,7 @@ FLOORS: list[set[str]] = [
         "experiment",
         "run",
         "uncertainty",
+        "watched",
     },
     {"cli", "commands", "source", "__main__"},
 ]

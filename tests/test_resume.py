@@ -295,7 +295,7 @@ def test_a_run_that_stopped_early_stays_so_when_killed_at_its_end(
     plan = plan_of(tw.optimizers.SGD(lr=30.0)).replace(epochs=12, patience=2, selection="loss")
     whole = experiment.train(plan, listeners=())
     with monkeypatch.context() as patched:
-        patched.setattr(session, "diagnose", lambda readings: 1 / 0)
+        patched.setattr(session, "diagnose", lambda *given: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             experiment.train(plan, listeners=())
     name = next(p.name for p in runs.iterdir() if p.is_dir() and p.name != whole.name and (p / "run.sqlite").is_file())

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from thalweg.plan import Plan
     from thalweg.readings import Reading
     from thalweg.run import Run
+    from thalweg.watched import watch
 
 __version__ = "0.1.0"
 __all__ = [
@@ -59,6 +60,7 @@ __all__ = [
     "preprocessing",
     "regularizers",
     "schedules",
+    "watch",
     "windows",
 ]
 
@@ -73,6 +75,7 @@ HOMES = {
     "initialize": "thalweg.initialization",
     "choose_threshold": "thalweg.evaluate.threshold",
     "evaluate_outputs": "thalweg.evaluate.measures",
+    "watch": "thalweg.watched",
     "windows": "thalweg.data.windows",
 }
 FAMILIES = (

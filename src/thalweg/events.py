@@ -6,8 +6,12 @@ Events are plain data without torch. The loop emits, never draws.
 import errno
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from thalweg.findings import Finding
+
+if TYPE_CHECKING:
+    from thalweg.doctor.diagnosis import Diagnosis
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +90,10 @@ class FindingRaised:
 
 @dataclass(frozen=True, slots=True)
 class RunEnded:
-    """The training is over. `status` is `"completed"` (also where patience ended it), `"interrupted"` or `"failed"`."""
+    """The training is over. `status` is `"completed"` (also where patience ended it), `"interrupted"` or `"failed"`.
+
+    `diagnosis` has everything that was concluded; `verdict` is its sentence.
+    """
 
     run: str
     status: str
@@ -94,6 +101,7 @@ class RunEnded:
     best_epoch: int | None
     seconds: float
     stopped_early: bool = False
+    diagnosis: "Diagnosis | None" = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from thalweg.doctor.before import outputs_of
 from thalweg.doctor.bench import Bench, bench
 from thalweg.doctor.case import Case
 from thalweg.doctor.check import Check, check
+from thalweg.doctor.data import describe_data
 from thalweg.doctor.examinations import examine
 from thalweg.plan import Plan
 from thalweg.probes.budget import Budget
@@ -45,7 +46,7 @@ def run_check(
         batch_size=plan.batch_size,
         validation=prepared.validation,
         num_steps=num_steps_of(plan, len(prepared.train)),
-        known=prepared.readings,
+        known=[*prepared.readings, *describe_data(prepared, batch_size=plan.batch_size)],
     )
 
 
@@ -58,6 +59,7 @@ def num_steps_of(plan: Plan, num_rows: int) -> int:
 
 def examine_training(
     untrained: nn.Module,
+    last: nn.Module,
     training: Training,
     setup: Setup,
     prepared: Prepared,
@@ -70,6 +72,7 @@ def examine_training(
 
     Args:
         untrained: the network before the first step.
+        last: the network after the last step, as it is validated.
         training: as it ended.
         setup: what it stood on.
         prepared: the data.
@@ -83,7 +86,7 @@ def examine_training(
         start = bench_of(untrained, training.job.loss, setup, prepared, plan=plan, budget=budget)
         case = Case(
             bench=start,
-            last=clone(training.held_network()),
+            last=last,
             kept=clone(setup.network),
             optimizer_state={name: value.clone() for name, value in training.stepper.state_dict().items()},
             plan=plan,

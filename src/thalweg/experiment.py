@@ -17,6 +17,8 @@ from thalweg.data.seal import Seal
 from thalweg.data.tables import TargetName
 from thalweg.data.weights import ClassWeights
 from thalweg.doctor.check import Check
+from thalweg.doctor.diagnosis import Diagnosis
+from thalweg.doctor.ignore import Wishes, Words, wishes
 from thalweg.errors import UsageError
 from thalweg.evaluate.comparison import Comparison
 from thalweg.evaluate.result import Result, Threshold
@@ -35,7 +37,7 @@ from thalweg.session import Session
 from thalweg.setup import Setup, choose_device, set_up, task_of_step
 from thalweg.store import FILE, Store
 from thalweg.train.kept import keep
-from thalweg.train.losses import LossFunction, resolve_loss, step_loss, weighted_loss
+from thalweg.train.losses import find_loss, weighted_loss
 
 
 class Experiment:
@@ -142,25 +144,41 @@ class Experiment:
         self.model: ModelSource = keep(uncompiled(model)) if isinstance(model, nn.Module) else model
         self.source: dict[str, str] = {}  # file, name and hash, where the command line loaded the experiment
 
-    def check(self, plan: Plan | None = None) -> Check:
-        """Examines network, data, loss and start, on copies; returns the findings. Nothing of yours changes."""
-        setup = self._set_up(plan or Plan())
-        return run_check(setup, self.data, self.loss, self.loss_name)
+    def check(self, plan: Plan | None = None, *, select: Words = (), ignore: Words = ()) -> Check:
+        """Examines network, data, loss and start, on copies; returns the findings. Nothing of yours changes.
 
-    def train(self, plan: Plan | None = None, *, listeners: Sequence[Listener] | None = None) -> Run:
+        Args:
+            plan: of the training to come.
+            select: codes of rules, or the letters of families: `"ACT,LR01"` or a list; all others are not judged.
+            ignore: findings to leave out, with the reason: `"ACT03@block*: wide on purpose"`, or a list of such.
+        """
+        asked = wishes(select, ignore)
+        setup = self._set_up(plan or Plan())
+        return run_check(setup, self.data, self.loss, self.loss_name).wished(asked)
+
+    def train(
+        self,
+        plan: Plan | None = None,
+        *,
+        listeners: Sequence[Listener] | None = None,
+        select: Words = (),
+        ignore: Words = (),
+    ) -> Run:
         """Trains by `plan` (by default the automatic recipe) and returns the run, also after Ctrl-C.
 
         Args:
             plan: what it leaves at `"auto"` is decided first, and each choice is shown with its reason.
             listeners: functions of one event (`thalweg.events`); by default the live terminal, in a notebook
                 its live output. `()` is silent.
+            select: as for `check`.
+            ignore: as for `check`; the run remembers both.
         """
-        asked = plan or Plan()
+        asked, wished = plan or Plan(), wishes(select, ignore)
         setup = self._set_up(asked)
         folder = new_run_folder(self.directory, self.name)
         with locked(folder), default_terminal(listeners) as told:
-            session = self._session(folder, setup, told)
-            session.start(self._facts() | {"user_plan": asked.to_json()})
+            session = self._session(folder, setup, told, wished)
+            session.start(self._facts() | {"user_plan": asked.to_json(), "wishes": wished.to_json()})
         return Run(folder, experiment=self, setup=setup)
 
     def compare(
@@ -211,12 +229,40 @@ class Experiment:
             plan = plan_to_resume(store, folder.name, epochs)
             self._require_same_rows(store, folder.name)
             setup = self._set_up(plan)
-            session = self._session(folder, setup, told)
+            session = self._session(folder, setup, told, wishes(**store.get("wishes", {})))
             if store.get("plan") is None:  # stopped during the check or the race
                 session.start(self._facts() | {"user_plan": plan.to_json()})
             else:
                 session.resume(epochs)
         return Run(folder, experiment=self, setup=setup)
+
+    def diagnose(
+        self,
+        run: Run | str,
+        *,
+        seconds: float | None = None,
+        select: Words | None = None,
+        ignore: Words | None = None,
+    ) -> Diagnosis:
+        """Examines a run again, on clones of what it stored: one that had no probes, was interrupted, or needs more.
+
+        What is missing of check and race is made up for, the experiments after the training are repeated; readings,
+        findings and diagnosis are stored. The run's weights stay as they are.
+
+        Args:
+            run: the run, its name, or the path of its folder.
+            seconds: what the experiments after the training may take; by default what the training allows them.
+            select: as for `check`; by default as the run was trained with.
+            ignore: likewise.
+
+        Raises:
+            UsageError: when the run was trained on other data, or has no weights yet.
+            StoreError: when another process trains it, or what was saved is damaged.
+        """
+        from thalweg.rediagnosis import rediagnose
+
+        folder = self.directory / run if isinstance(run, str) else run.directory
+        return rediagnose(self, folder, seconds=seconds, select=select, ignore=ignore)
 
     def evaluate(self, run: Run, *, threshold: str | float = "auto") -> Result:
         """Opens the seal and measures the run on the test rows, with 95 % intervals; the opening is counted.
@@ -298,10 +344,10 @@ class Experiment:
             seed=self.seed,
         )
 
-    def _session(self, folder: Path, setup: Setup, listeners: Sequence[Listener]) -> Session:
+    def _session(self, folder: Path, setup: Setup, listeners: Sequence[Listener], wished: Wishes) -> Session:
         # A builder's function says more than "Sequential", and less than a class of one's own.
         name = name_of(self.model if isinstance(setup.network, nn.Sequential) else setup.network)
-        return Session(folder, self.data, setup, self.loss, self.loss_name, name, listeners)
+        return Session(folder, self.data, setup, self.loss, self.loss_name, name, listeners, wished)
 
     def _require_same_rows(self, store: Store, name: str) -> None:
         if store.get("digest") != self._digest():
@@ -330,23 +376,6 @@ class Experiment:
             elif rows.exact:  # else each pass may bring other rows, and in any order
                 sha.update(rows.target.sort(0).values.numpy().tobytes())
         return sha.hexdigest()
-
-
-def find_loss(
-    loss: str | LossFunction | None, step: StepFunction | None, *, weighted: bool
-) -> tuple[LossFunction, str | None]:
-    """The loss and its name; a step's own has none. Raises `UsageError` unless exactly one of them is given."""
-    if step is None:
-        if loss is None:
-            raise UsageError("loss= is missing. Name one, or pass step=(model, batch) -> loss, which computes it.")
-        return resolve_loss(loss)
-    if loss is not None:
-        raise UsageError(f"step= computes the loss, and loss={loss!r} was given too. Leave one of them out.")
-    if not callable(step):
-        raise UsageError(f"step got {step!r}; pass a function (model, batch) -> loss or (loss, output, target).")
-    if weighted:
-        raise UsageError("step= computes the loss, and weighs it: leave class_weights and sample_weights out.")
-    return step_loss, None
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """Findings: what a rule concludes from readings. Plain data, without torch."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
@@ -25,13 +26,16 @@ Cause = Literal[
     "gradient_accumulated",
     "parameters_not_trained",
     "train_eval_mode",
+    "rows_mixed",
     "batchnorm_small_batch",
     "dropout_excess",
     "overfitting",
     "underfitting",
     "measures_disagree",
+    "few_rows",
     "class_imbalance",
     "split_leak",
+    "target_leak",
     "split_shift",
     "unshuffled",
     "too_few_epochs",
@@ -108,11 +112,17 @@ class Finding:
         """Whether it is an alarm: an error or a warning that is more than a suspicion."""
         return self.severity != "note" and self.standing != "suspicion"
 
+    @property
+    def where(self) -> str:
+        """`"conv2, since step 1,840"`; a layer that has no name but its number is called a layer."""
+        since = "before the first step" if self.step is None else f"since step {self.step:,}"
+        numbered = re.fullmatch(r"\d+(\.\d+)*", self.place) and not self.code.startswith(("DATA", "LABEL"))
+        return f"{f'layer {self.place}' if numbered else self.place or 'whole training'}, {since}"
+
     def __str__(self) -> str:
         """The finding as plain text, in the manner of rustc; the terminal draws the same in color."""
         kind = "suspicion" if self.standing == "suspicion" else self.severity
-        when = "before the first step" if self.step is None else f"since step {self.step:,}"
-        lines = [f"{kind}[{self.code}]: {self.title}", f"  --> {self.place or 'whole training'}, {when}"]
+        lines = [f"{kind}[{self.code}]: {self.title}", f"  --> {self.where}"]
         wide = max((len(e.what) for e in self.evidence), default=0)
         limits = [f"  (limit {e.limit})" if e.limit else "" for e in self.evidence]
         lines += [f"   | {e.what:{wide}}  {e.value}{limit}" for e, limit in zip(self.evidence, limits, strict=True)]

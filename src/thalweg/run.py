@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from thalweg.data.rows import AnyRows
+    from thalweg.doctor.diagnosis import Diagnosis
     from thalweg.experiment import Experiment
     from thalweg.parts.regularizers.mc_dropout import Uncertainty
     from thalweg.setup import Setup
@@ -85,6 +86,17 @@ class Run:
     @property
     def findings(self) -> Findings:
         return Findings(self.store.findings())
+
+    @property
+    def diagnosis(self) -> "Diagnosis":
+        """Causes in order, what was excluded and by which test, what stays unknown, what could not be judged."""
+        from thalweg.doctor.diagnose import from_findings
+        from thalweg.doctor.diagnosis import Diagnosis
+
+        stored = self.store.get("diagnosis")
+        if stored is None:  # it is still going on, or was stored before diagnoses were
+            return from_findings(self.findings, self.verdict or "Not judged: the training has not ended.")
+        return Diagnosis.from_json(stored)
 
     @property
     def history(self) -> dict[str, list[float]]:

@@ -4,7 +4,7 @@ import platform
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,10 @@ from thalweg.data.prepare import Prepared
 from thalweg.data.sample import head, spread
 from thalweg.data.workers import deaths_named
 from thalweg.doctor.after import kept_weights, rise
+from thalweg.doctor.along import Along
 from thalweg.doctor.check import Check
-from thalweg.doctor.diagnose import diagnose
+from thalweg.doctor.diagnose import diagnose, judge_rate
+from thalweg.doctor.ignore import Wishes
 from thalweg.errors import StoreError, TrainingError
 from thalweg.events import Decided, Event, FindingRaised, Listener, RunEnded, RunStarted, StageEnded, guarded
 from thalweg.examination import examine_training, num_steps_of, run_check
@@ -28,10 +30,9 @@ from thalweg.measure.graph import layers
 from thalweg.parts.optimizers import Optimizer
 from thalweg.probes.budget import budget_of
 from thalweg.probes.rate_race import Race, race
-from thalweg.readings import Reading, Readings
+from thalweg.readings import Reading
 from thalweg.recipe import Decision
 from thalweg.resume import decisions_of, differences, require_more
-from thalweg.rules import all_rules, judge_all
 from thalweg.saved import CHECKPOINTS, save_preparation
 from thalweg.setup import Setup
 from thalweg.store import FILE, Store, Writer
@@ -59,6 +60,7 @@ class Session:
     loss_name: str | None
     model_name: str
     listeners: Sequence[Listener]
+    wishes: Wishes = field(default_factory=Wishes)
 
     def __post_init__(self) -> None:
         self.listeners = [guarded(listener) for listener in self.listeners]
@@ -68,7 +70,8 @@ class Session:
         self.check: Check | None = None
         # What experiments after the training start from.
         self.untrained: nn.Module | None = clone(self.setup.network) if self.plan.probes else None
-        self.probed = 0.0  # seconds that check and race took
+        self.probed = 0.0  # seconds of this thread that check and race took: a busy machine changes no verdict
+        self.along: Along | None = None
 
     # ------------------------------------------------------------------ verbs
 
@@ -142,11 +145,13 @@ class Session:
             if chosen := training.compile():
                 self._decide("compile", *chosen)
             status = training.run()
+            last = clone(training.held_network()) if self.untrained is not None else None
             self._keep(training)
-            if self.untrained is not None and status != "interrupted":
+            if self.untrained is not None and last is not None and status != "interrupted":
                 started = time.monotonic()
                 found = examine_training(
                     self.untrained,
+                    last,
                     training,
                     self.setup,
                     self.prepared,
@@ -227,9 +232,10 @@ class Session:
         }
 
     def _check(self) -> None:
-        found = run_check(self.setup, self.prepared, self.loss, self.loss_name)
+        began = time.thread_time()
+        found = run_check(self.setup, self.prepared, self.loss, self.loss_name).wished(self.wishes)
         self.check = found
-        self.probed += found.seconds
+        self.probed += time.thread_time() - began
         self._stage("check", len(found.passed), found.facts, found.findings, found.seconds, list(found.readings))
         self.store.put({"check": stage_facts(found.passed, found.not_judged, found.facts, found.seconds)})
 
@@ -237,14 +243,14 @@ class Session:
         """Races constant rates: to choose the rate, or to judge the plan's own."""
         plan = self.plan
         assert plan.optimizer != "auto"
-        started = time.monotonic()
+        started, began = time.monotonic(), time.thread_time()
         try:
             raced = self._raced(plan.optimizer)
         except TrainingError as error:
             if plan.optimizer.lr == "auto":
                 raise
             fact, seconds = f"no race: {error}", time.monotonic() - started
-            self.probed += seconds
+            self.probed += time.thread_time() - began
             self._stage("probe", 0, (fact,), (), seconds, self._plan_readings())
             self.store.put({"probe": stage_facts((), (), (fact,), seconds)})
             return
@@ -256,8 +262,8 @@ class Session:
             self._emit(Decided(decision.field, decision.value, decision.reason))
         readings = [*raced.readings, *self._plan_readings()]
         if self.plan == plan:  # the rate was given: the race is a probe of it
-            self.probed += raced.seconds
-        findings, passed = judge_rate([*(self.check.readings if self.check else []), *readings])
+            self.probed += time.thread_time() - began
+        findings, passed = judge_rate([*(self.check.readings if self.check else []), *readings], self.wishes)
         self._stage("probe", len(passed), (raced.text,), findings, raced.seconds, readings)
         self.store.put({"probe": stage_facts(passed, (), (raced.text,), raced.seconds)})
 
@@ -280,6 +286,7 @@ class Session:
             device=setup.device,
             transform=setup.transform,
             target_transform=setup.target_scaling,
+            training_steps=None if optimizer.lr == "auto" else num_steps_of(plan, len(self.prepared.train)),
         )
 
     def _plan_readings(self) -> list[Reading]:
@@ -320,6 +327,8 @@ class Session:
         assert isinstance(plan.batch_size, int)
         assert isinstance(plan.seed, int)
         assert isinstance(plan.workers, int)
+        writer = Writer(self.store)
+        self.along = Along(self.store, writer, self.wishes, lambda finding: self._emit(FindingRaised(finding)))
         return Training(
             Job(
                 network=setup.network,
@@ -331,8 +340,8 @@ class Session:
                 validation=setup.held_out(self.prepared.validation, plan.batch_size, plan.workers),
                 metrics=setup.metrics,
                 folder=self.folder / CHECKPOINTS,
-                writer=Writer(self.store),
-                listeners=self.listeners,
+                writer=writer,
+                listeners=[*self.listeners, self.along],
             )
         )
 
@@ -360,29 +369,23 @@ class Session:
         self.store.add_readings(readings)
 
     def _end(self, status: str, best_epoch: int | None, *, stopped_early: bool) -> None:
-        diagnosis = diagnose(self.store.readings())
+        diagnosis = diagnose(self.store.readings(), self.wishes)
         seconds = time.monotonic() - self.started
-        self.store.put_findings(diagnosis.findings)
-        told = self.check.findings if self.check else ()
+        told = {(f.code, f.place) for f in self.check.findings} if self.check else set()
+        told |= self.along.told if self.along else set()
         for finding in diagnosis.findings:
-            if finding not in told:
+            if (finding.code, finding.place) not in told:
                 self._emit(FindingRaised(finding))
-        verdict = diagnosis.verdict
-        self.store.put({"status": status, "verdict": verdict, "seconds": seconds, "stopped_early": stopped_early})
+        self.store.put_diagnosis(diagnosis.findings, diagnosis.to_json())
+        self.store.put({"status": status, "seconds": seconds, "stopped_early": stopped_early})
         self.store.close()
-        self._emit(RunEnded(self.folder.name, status, verdict, best_epoch, seconds, stopped_early))
+        self._emit(RunEnded(self.folder.name, status, diagnosis.verdict, best_epoch, seconds, stopped_early, diagnosis))
 
 
 def fit_rows(training: Training) -> int:
     """Training rows to measure the kept weights on."""
     trained = training.num_epochs * len(training.job.train.rows)
     return min(max(round(FIT_SHARE * trained), FIT_ROWS[0]), FIT_ROWS[1])
-
-
-def judge_rate(readings: list[Reading]) -> tuple[tuple[Finding, ...], tuple[str, ...]]:
-    """Findings and passed codes of the rules about the rate, before the first step."""
-    judged = judge_all(Readings(readings), [rule for rule in all_rules() if rule.code.startswith("LR")])
-    return judged.findings, judged.passed
 
 
 def stage_facts(

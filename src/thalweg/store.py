@@ -191,6 +191,11 @@ class Store:
         self._write("DELETE FROM findings WHERE id >= ?", [(0,)])
         self._write("INSERT INTO findings (value) VALUES (?)", [(json.dumps(f.to_json()),) for f in findings])
 
+    def put_diagnosis(self, findings: Iterable[Finding], diagnosis: dict[str, Any]) -> None:
+        """Sets the findings, the verdict and all that the diagnosis tells besides."""
+        self.put_findings(findings)
+        self.put({"verdict": diagnosis["verdict"], "diagnosis": diagnosis})
+
     def findings(self) -> list[Finding]:
         return [Finding.from_json(json.loads(row[0])) for row in self._rows("SELECT value FROM findings ORDER BY id")]
 

@@ -1,8 +1,7 @@
-from dataclasses import replace
-
 import pytest
 
-from thalweg.doctor.diagnose import diagnose, inside, merge, rank
+from thalweg.doctor.diagnose import diagnose, merge
+from thalweg.doctor.order import inside, rank
 from thalweg.findings import Evidence, Finding
 from thalweg.readings import Reading, Readings
 
@@ -17,6 +16,7 @@ def healthy(*more):
             *(Reading("validation.loss", v, step=10 * (k + 1)) for k, v in enumerate((2.0, 0.4, 0.3, 0.31))),
             *(Reading("train.loss", v, step=10 * (k + 1)) for k, v in enumerate((2.1, 0.5, 0.3, 0.2))),
             *(Reading("train.batch_loss", v, step=10 * (k + 1)) for k, v in enumerate((2.1, 0.5, 0.3, 0.2))),
+            Reading("loss.initial", 2.3),
             Reading("loss.constant", 2.3),
             Reading("fit.train_loss", 0.2, step=40, low=0.18, high=0.22),
             Reading("fit.validation_loss", 0.3, step=40, low=0.25, high=0.35),
@@ -47,17 +47,6 @@ def test_numbers_lost_because_of_the_rate_are_one_finding():
     assert len(merge([rate, other])) == 2
 
 
-def test_units_that_a_high_rate_killed_are_evidence_about_the_rate():
-    rate = finding("LR01", "lr_too_high")
-    died = replace(finding("ACT03", "dead_units", "error", "proven", "relu", title="All units in relu died"), step=7)
-    born = replace(finding("ACT03", "dead_units", "error", "proven", "first"), step=0)
-    by_code = {f.code: f for f in merge([rate, died, born])}
-    assert (by_code["LR01"].severity, by_code["LR01"].step) == ("error", 7)
-    assert by_code["LR01"].evidence[-1].value == "all units in relu died"
-    assert by_code["ACT03"] == born  # dead before the first step: not the rate's doing
-    assert merge([died]) == [died]
-
-
 def test_the_same_rule_at_the_same_place_speaks_once():
     weak, strong = finding("X", "vanishing", standing="suspicion"), finding("X", "vanishing")
     elsewhere = finding("X", "vanishing", place="layer2")
@@ -78,7 +67,29 @@ def test_healthy_is_an_answer():
     diagnosis = diagnose(healthy())
     assert diagnosis.findings == ()
     assert {"NUM01", "GEN01", "GEN02"} <= set(diagnosis.passed)
-    assert {"ACT03", "LR02"} <= set(diagnosis.not_judged)
+    assert {"ACT03", "LR02"} <= {each.code for each in diagnosis.not_judged}
+
+
+def test_health_has_its_evidence():
+    outcome = [
+        Reading("outcome.score", 0.97, low=0.96, high=0.98, note="accuracy"),
+        Reading("outcome.constant", 0.1, note="accuracy"),
+        Reading("reference.score", 0.93, low=0.92, high=0.94, note="ridge"),
+        Reading("reference.constant", 0.1, note="accuracy"),
+    ]
+    found = diagnose(healthy(*outcome))
+    assert found.healthy
+    assert found.causes == ()
+    assert found.evidence[0] == "accuracy 0.97 on validation rows, where a constant answer reaches 0.1"
+    assert "0.93" in found.evidence[1]
+    rest = diagnose(healthy(*outcome, Reading("outcome.irreducible", 1.0)))
+    assert rest.verdict == "Healthy: no rule found a fault; the rest looks irreducible, best at epoch 3 of 4."
+    assert rest.evidence[-1] == "the rest looks irreducible"
+
+
+def test_what_was_not_examined_is_not_called_healthy_outright():
+    readings = Readings([r for r in healthy() if r.name != "loss.initial"])
+    assert diagnose(readings).verdict.startswith("Healthy as far as it was examined: no rule found a fault")
 
 
 def test_learning_with_a_fault():

@@ -9,7 +9,9 @@ from thalweg.measure.data_leak import inflation
 from thalweg.measure.score import Score
 
 
-def draw(seed: int, *, honest: float, copied: float, share: float = 0.4, count: int = 400) -> tuple[Score, torch.Tensor]:
+def draw(
+    seed: int, *, honest: float, copied: float, share: float = 0.4, count: int = 400
+) -> tuple[Score, torch.Tensor]:
     generator = torch.Generator().manual_seed(seed)
     copies = torch.rand(count, generator=generator) < share
     right = torch.rand(count, generator=generator) < torch.where(copies, copied, honest)

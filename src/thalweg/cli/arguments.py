@@ -28,10 +28,13 @@ count), or a training that failed; 2 wrong usage, data or model; 130 Ctrl-C.
 environment: NO_COLOR, FORCE_COLOR, COLUMNS; THALWEG_DEBUG=1 shows tracebacks."""
 
 EXAMPLES = {
-    "check": "thalweg check train.py\n  thalweg check train.py --fail-on warning       # in CI",
+    "check": "thalweg check train.py\n  thalweg check train.py --fail-on warning       # in CI\n"
+    '  thalweg check train.py --select LOSS,INIT01 --ignore "DATA04: copies meant"',
     "train": "thalweg train train.py\n  thalweg train train.py:small --set epochs=20\n"
     "  thalweg train train.py --set optimizer=SGD --set optimizer.lr=0.1\n"
     "  thalweg train train.py --format json > run.json",
+    "diagnose": "thalweg diagnose amber-fjord-12\n  thalweg diagnose amber-fjord-12 --seconds 60\n"
+    '  thalweg diagnose amber-fjord-12 --ignore "ACT03@block3*: wide on purpose"',
     "resume": "thalweg resume amber-fjord-12\n  thalweg resume amber-fjord-12 --epochs 40      # go on for longer\n"
     "  thalweg resume copied/amber-fjord-12 --file train.py",
     "evaluate": "thalweg evaluate amber-fjord-12",
@@ -101,10 +104,12 @@ def parser() -> argparse.ArgumentParser:
 
     check = add(commands, "check", "examine network, data, loss and start, before the first step", file=True)
     add_settings(check)
+    add_wishes(check)
     add_output(check, progress=True, fail_on=True)
 
     train = add(commands, "train", "check, find the rate, train, measure on the sealed test set, report", file=True)
     add_settings(train)
+    add_wishes(train)
     train.add_argument("--no-evaluate", action="store_true", help="leave the test set sealed")
     add_directory(train, "folder for the run (default: the experiment's, 'runs')", default=None)
     add_output(train, progress=True, fail_on=True)
@@ -116,6 +121,13 @@ def parser() -> argparse.ArgumentParser:
     resume.add_argument("--no-evaluate", action="store_true", help="leave the test set sealed")
     add_directory(resume)
     add_output(resume, progress=True, fail_on=True)
+
+    diagnose = add(commands, "diagnose", "examine a run again: what it left out, or with more time", run=True)
+    diagnose.add_argument("--seconds", metavar="S", type=float, help="time for the experiments after the training")
+    add_wishes(diagnose, default="as the run was trained with")
+    add_file(diagnose)
+    add_directory(diagnose)
+    add_output(diagnose, progress=True, fail_on=True)
 
     evaluate = add(commands, "evaluate", "open the seal: measures on the test set with 95 %% intervals", run=True)
     add_file(evaluate)
@@ -131,7 +143,7 @@ def parser() -> argparse.ArgumentParser:
     add_directory(runs)
     add_output(runs)
 
-    explain = add(commands, "explain", "print the manual page of a rule, or list all rules")
+    explain = add(commands, "explain", "print the manual page of a rule, or list all rules by family")
     explain.add_argument("code", metavar="CODE", nargs="?", help="a finding's code, such as LOSS01; none lists all")
     add_output(explain)
     return whole
@@ -154,6 +166,19 @@ def add_settings(command: argparse.ArgumentParser, text: str = "") -> None:
     command.add_argument(
         "--set", metavar="FIELD=VALUE", action="append", default=[], dest="settings", type=setting,
         help=text or "change a plan field, dotted for a part of it: optimizer.lr=0.1; may be repeated",
+    )  # fmt: skip
+
+
+def add_wishes(command: argparse.ArgumentParser, default: str = "all") -> None:
+    command.add_argument(
+        "--select",
+        metavar="CODES",
+        action="append",
+        help=f"judge these rules or families only: ACT,LR01 (default: {default})",
+    )
+    command.add_argument(
+        "--ignore", metavar="TEXT", action="append",
+        help='leave out a finding, with the reason: "ACT03: known", "ACT03@block*: known"; may be repeated',
     )  # fmt: skip
 
 

@@ -4,12 +4,15 @@ import argparse
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, redirect_stdout
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from thalweg.cli.arguments import FOUND, INTERRUPTED, OK, settings_of
+from thalweg.doctor.diagnosis import ignored_lines
 from thalweg.errors import ThalwegError, UsageError, did_you_mean
 from thalweg.events import StageEnded
+from thalweg.show.diagnosis import labeled_lines
 from thalweg.show.document import run_document, to_json
 from thalweg.show.findings import at_or_above
 from thalweg.show.lines import hang, styled
@@ -30,8 +33,11 @@ def check(options: argparse.Namespace) -> int:
     """`thalweg check FILE`."""
     with speaking(options) as terminal:
         source = load(options.file)
-        found = source.experiment.check(plan_of(source, options))
+        found = source.experiment.check(
+            plan_of(source, options), select=options.select or (), ignore=options.ignore or ()
+        )
         terminal(StageEnded("check", len(found.passed), tuple(found.facts), tuple(found.findings), found.seconds))
+        terminal.print(*labeled_lines("ignored", ignored_lines(found.ignored, found.unused), width=terminal.out.width))
         terminal.print(*summary(list(found.findings), width=terminal.out.width))
     status = FOUND if at_or_above(found.findings, options.fail_on) else OK
     write_document(
@@ -42,6 +48,8 @@ def check(options: argparse.Namespace) -> int:
             "not_judged": found.not_judged,
             "facts": found.facts,
             "findings": [finding.to_json() for finding in found.findings],
+            "ignored": [asdict(each) for each in found.ignored],
+            "unused": found.unused,
             "seconds": found.seconds,
             "exit_status": status,
         },
@@ -56,7 +64,8 @@ def train(options: argparse.Namespace) -> int:
         plan = plan_of(source, options)
         if options.directory:
             source.experiment.directory = Path(options.directory)
-        run = source.experiment.train(plan, listeners=(terminal,))
+        select, ignore = options.select or (), options.ignore or ()
+        run = source.experiment.train(plan, listeners=(terminal,), select=select, ignore=ignore)
         conclude(run, source.experiment, terminal, evaluate_too=not options.no_evaluate)
     return finish(run, options)
 
@@ -80,6 +89,18 @@ def resume(options: argparse.Namespace) -> int:
         run = experiment.resume(run, epochs=epochs, listeners=(terminal,))
         conclude(run, experiment, terminal, evaluate_too=not options.no_evaluate)
     return finish(run, options)
+
+
+def diagnose(options: argparse.Namespace) -> int:
+    """`thalweg diagnose RUN`."""
+    with speaking(options) as terminal:
+        run, experiment = reopen(options)
+        found = experiment.diagnose(run, seconds=options.seconds, select=options.select, ignore=options.ignore)
+        terminal.diagnosed(found)
+        terminal.saved("report", str(run.report()))
+    status = FOUND if at_or_above(found.findings, options.fail_on) else OK
+    write_document(options, lambda: {"command": "diagnose", **found.to_json(), "exit_status": status})
+    return status
 
 
 def evaluate(options: argparse.Namespace) -> int:
@@ -126,10 +147,10 @@ def explain(options: argparse.Namespace) -> int:
 
     printer = Printer(sys.stdout)
     if options.code is None:
-        rules = [(each.code, each.name) for each in all_rules()]
-        write_document(options, lambda: [{"code": code, "name": name} for code, name in rules])
+        rules = all_rules()
+        write_document(options, lambda: [{"code": r.code, "name": r.name, "summary": r.summary} for r in rules])
         if options.format == "text":
-            printer.print(rule_list(rules, width=printer.width))
+            printer.print(rule_list([(each.code, each.name) for each in rules], width=printer.width))
         return OK
     found = rule(options.code)
     write_document(options, lambda: {"code": found.code, "name": found.name, "page": found.page})

@@ -136,9 +136,7 @@ def copied(train: AnyRows, rows: AnyRows) -> NDArray[np.bool_] | None:
     return None if own is None or held is None else np.isin(held.inputs, own.inputs)
 
 
-def informative(
-    train: Rows | DatasetRows, groups: Groups, twins: NDArray[np.int64], total: int
-) -> tuple[float, float]:
+def informative(train: Rows | DatasetRows, groups: Groups, twins: NDArray[np.int64], total: int) -> tuple[float, float]:
     """The share of some twins, groups of training rows that another part has too, that say too much to be chance; and
     the share of different training rows that have a value of their own, in the column where it is largest.
 

@@ -167,17 +167,15 @@ def prepare(
             parts[part] = read_part(given[part], part, **columns, **alike)
         elif len(ids):
             parts[part] = PartOf.of(data, ids, samples)
-    found = with_unseen(found, parts)
-    parts, label_weights = weigh(parts, found, class_weights)
+    parts, label_weights = weigh(parts, found := with_unseen(found, parts), class_weights)
     summary = summarize(parted, parts, found, seed)
     summary["notes"] = [*opened.notes, *notes, *summary["notes"]]
     rows = {part: make_rows(of, part, spec, found, step) for part, of in parts.items()}
     if groups is not None:
         codes = group_codes(groups, len(data))
         rows |= {p: replace(rows[p], groups=of.groups if of.given else codes[of.ids]) for p, of in parts.items()}
-    readings = find_duplicates(rows)
+    readings = [*find_duplicates(rows), *describe_classes(class_counts(parts, found), found.classes)]
     summary["notes"] += duplicate_notes(readings)
-    readings += describe_classes(class_counts(parts, found), found.classes)
     return Prepared(
         train=rows["train"],
         validation=rows["validation"],

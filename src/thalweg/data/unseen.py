@@ -1,4 +1,4 @@
-"""Classes that validation or test rows have and the training rows lack: allowed where a class is the number of an output."""
+"""Classes that validation or test rows have and training rows lack: allowed where a class is an output's number."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -23,7 +23,12 @@ def counts_outputs(task: Task) -> bool:
     A loss that is known by its name has an output per class of the training rows, and others are refused.
     """
     numbers = all(isinstance(label, int) and not isinstance(label, bool) for label in task.classes)
-    return numbers and task.encoding == "as given" and task.kind in CLASSES and task.classes == tuple(range(len(task.classes)))
+    return (
+        numbers
+        and task.encoding == "as given"
+        and task.kind in CLASSES
+        and task.classes == tuple(range(len(task.classes)))
+    )
 
 
 def widened(task: Task, target: "Target") -> Task:

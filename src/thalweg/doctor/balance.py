@@ -51,8 +51,8 @@ def try_balance(case: Case, _readings: Readings) -> list[Reading]:
         task=case.bench.task,
         head=case.bench.head,
     )
-    reached = [found for network in (case.last, case.kept) if (found := score_of(plain, network)) is not None]
-    own = max(reached, key=lambda found: found.value, default=None)
+    reached = [scored for network in (case.last, case.kept) if (scored := score_of(plain, network)) is not None]
+    own = max(reached, key=lambda scored: scored.value, default=None)
     if own is None or own.labels is None:
         return []
     found = [Reading("balance.ratio", ratio, step=case.steps, count=len(codes))]

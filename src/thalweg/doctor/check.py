@@ -14,8 +14,13 @@ from thalweg.data.rows import AnyRows, Inputs
 from thalweg.data.task import Task
 from thalweg.doctor.before import measure, outputs_of
 from thalweg.doctor.bench import Bench, bench
+from thalweg.doctor.diagnose import merge
+from thalweg.doctor.diagnosis import IgnoredFinding, ignored_lines
+from thalweg.doctor.effects import explain
 from thalweg.doctor.examinations import BEFORE, MEASUREMENTS
-from thalweg.findings import SEVERITIES, STANDINGS, Finding, Findings
+from thalweg.doctor.ignore import Wishes, is_of
+from thalweg.doctor.order import rank
+from thalweg.findings import Findings
 from thalweg.parts.optimizers import Optimizer
 from thalweg.probes.budget import Budget, budget_of
 from thalweg.readings import Reading, Readings
@@ -37,6 +42,8 @@ class Check:
         not_judged: codes of the rules that could not judge.
         facts: short texts worth a line: `"loss at start 2.31 (ln 10 = 2.30)"`.
         seconds: how long it took.
+        ignored: findings that were left out because the user said so.
+        unused: what the user asked to ignore, though no rule that judges now found it.
     """
 
     findings: Findings
@@ -45,11 +52,30 @@ class Check:
     not_judged: tuple[str, ...]
     facts: tuple[str, ...]
     seconds: float
+    ignored: tuple[IgnoredFinding, ...] = ()
+    unused: tuple[str, ...] = ()
+
+    def wished(self, wishes: Wishes) -> "Check":
+        """The check with the rules that the user selected, without the findings to be ignored."""
+        kept, ignored, unused = wishes.kept(self.findings)
+        judged_now = [code for code in (rule.code for rule in rules_before()) if wishes.selects(code)]
+        return replace(
+            self,
+            findings=Findings(kept),
+            passed=tuple(filter(wishes.selects, self.passed)),
+            not_judged=tuple(filter(wishes.selects, self.not_judged)),
+            ignored=tuple(ignored),
+            # One that is meant for a rule which judges later is not called unused yet.
+            unused=tuple(
+                str(w) for w in wishes.ignore if str(w) in unused and any(is_of(c, w.code) for c in judged_now)
+            ),
+        )
 
     def __repr__(self) -> str:
         alarms = sum(f.counts for f in self.findings)
         head = f"check: {len(self.passed)} passed, {alarms} alarm{'' if alarms == 1 else 's'}, {self.seconds:.1f} s"
-        return "\n".join([head, *(f"  {fact}" for fact in self.facts), *map(str, self.findings)])
+        below = ignored_lines(self.ignored, self.unused)
+        return "\n".join([head, *(f"  {fact}" for fact in self.facts), *map(str, self.findings), *below])
 
     def _repr_html_(self) -> str:
         from thalweg.show.notebook import check_html
@@ -134,7 +160,7 @@ def check(
                 readings.extend(examine(prepared, readings))
     judged = judge_all(readings, rules_before())
     return Check(
-        findings=Findings(sorted(judged.findings, key=rank)),
+        findings=Findings(rank(explain(merge(judged.findings))[0])),
         readings=readings,
         passed=judged.passed,
         not_judged=judged.not_judged,
@@ -152,16 +178,6 @@ def budget_for(prepared: Bench, num_steps: int | None) -> Budget:
 def rules_before() -> list[Rule]:
     """The rules that judge before the first step."""
     return [rule for rule in all_rules() if rule.stage == "check"]
-
-
-def rank(finding: Finding) -> tuple[bool, int, int, str]:
-    """Alarms before suspicions and notes, errors before warnings, proofs before probes."""
-    return (
-        not finding.counts,
-        SEVERITIES.index(finding.severity),
-        STANDINGS.index(finding.standing),
-        finding.code,
-    )
 
 
 def facts(readings: Readings, loss_name: str | None) -> tuple[str, ...]:

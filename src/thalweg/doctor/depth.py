@@ -3,6 +3,7 @@
 from thalweg.doctor.bench import Bench
 from thalweg.measure.depth import through_depth
 from thalweg.measure.hidden_calls import hidden_calls
+from thalweg.measure.placement import placement
 from thalweg.measure.saturation import saturation
 from thalweg.probes.slope import slope_of
 from thalweg.readings import Reading, Readings
@@ -41,3 +42,9 @@ def look_for_softmax(bench: Bench, _known: Readings) -> list[Reading]:
     if not calls:
         return []
     return [Reading("softmax.hidden", len(calls), calls[0].place, note=calls[0].name)]
+
+
+def look_at_placement(bench: Bench, _known: Readings) -> list[Reading]:
+    """`bias.undone` and `dropout.before_norm`, see `measure.placement`."""
+    inputs, _ = bench.first(bench.affordable(SECONDS / 2, least=4, most=64))
+    return placement(bench.network, inputs)

@@ -1,6 +1,6 @@
 """The diagnosis of a training: every rule on all its readings, causes in order, and the verdict in one sentence."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from thalweg.doctor.diagnosis import CauseFound, Diagnosis
@@ -11,13 +11,12 @@ from thalweg.doctor.order import ORDER as ORDER
 from thalweg.doctor.order import inside, rank, urgency
 from thalweg.doctor.unjudged import unjudged
 from thalweg.findings import Finding
-from thalweg.readings import Readings
+from thalweg.readings import Reading, Readings
 from thalweg.rules import all_rules, judge_all
 from thalweg.rules.outcome import learned, lost, removed
 
 FITTED = 0.5  # of the learnable loss
 LAST = ("label_corruption", "underfitting")  # what is suspected when nothing else explains a loss that does not fall
-HOW = {"proven": "shown by a deterministic test", "verified": "shown by a paired measurement"}
 
 
 def diagnose(readings: Readings, wishes: Wishes | None = None) -> Diagnosis:
@@ -29,15 +28,14 @@ def diagnose(readings: Readings, wishes: Wishes | None = None) -> Diagnosis:
     wishes = wishes or Wishes()
     judged = judge_all(readings, filter(wishes.judges, all_rules()))
     kept, ignored, unused = wishes.kept(judged.findings)
-    known = merge(kept)
-    findings, effects = explain(known)
+    findings, effects = explain(merge(kept))
     findings = rank(findings)
     causes = causes_of(findings, effects)
     return Diagnosis(
         findings=findings,
         verdict=verdict_of(findings, readings, all_judged=not wishes.select),
         causes=causes,
-        excluded=ruled_out(known, judged.passed, readings),
+        excluded=ruled_out(findings, judged.passed, readings),
         unknown=unknown(findings, readings),
         passed=judged.passed,
         not_judged=unjudged(judged.not_judged, readings),
@@ -45,6 +43,13 @@ def diagnose(readings: Readings, wishes: Wishes | None = None) -> Diagnosis:
         ignored=tuple(ignored),
         unused=tuple(unused),
     )
+
+
+def judge_rate(readings: Iterable[Reading], wishes: Wishes) -> tuple[tuple[Finding, ...], tuple[str, ...]]:
+    """Findings and passed codes of the rules about the rate, before the first step."""
+    rules = [each for each in all_rules() if each.code.startswith("LR") and wishes.judges(each)]
+    judged = judge_all(Readings(readings), rules)
+    return tuple(wishes.kept(judged.findings)[0]), judged.passed
 
 
 def from_findings(findings: Sequence[Finding], verdict: str) -> Diagnosis:
@@ -69,7 +74,7 @@ def causes_of(findings: Sequence[Finding], effects: dict[int, tuple[Finding, ...
 def reason_of(finding: Finding) -> str:
     """Why a cause stands where it stands."""
     when = "before the first step" if finding.step is None else f"since step {finding.step:,}"
-    return f"{finding.severity}, {HOW[finding.standing]} {when}"
+    return f"{finding.severity}, {finding.standing}, {when}"
 
 
 def merge(findings: Sequence[Finding]) -> list[Finding]:
@@ -106,9 +111,10 @@ def doubt_line(finding: Finding) -> str:
 def unknown(findings: Sequence[Finding], readings: Readings) -> tuple[str, ...]:
     """What stays open: suspicions, experiments that the time did not suffice for, a failure that nothing explains."""
     lines = [doubt_line(f) for f in findings if is_doubt(f)]
-    short = dict.fromkeys(r.place.replace("_", " ") for r in readings.of("diagnosis.short"))
+    places = readings.places("diagnosis.short")
+    short = [place.replace("_", " ") for place in places if readings.value("diagnosis.short", place)]
     if short:
-        lines.append(f"the time did not suffice for: {', '.join(short)}; more of it: --seconds")
+        lines.append(f"no time was left for: {', '.join(short)} (`thalweg diagnose RUN --seconds` gives more)")
     explained = any(f.counts or is_doubt(f) for f in findings)
     if learned(readings) is False and not explained:
         lines.append("undetermined: why validation rows are answered no better than by one constant answer")
@@ -137,8 +143,9 @@ def verdict_of(findings: Sequence[Finding], readings: Readings, *, all_judged: b
         return f"{state} validation rows are answered no better than by one constant answer.{reason}"
     known = "" if doubt is None else f", with a suspicion: {inside(doubt.title)}"
     judges = "no rule found a fault" if all_judged else "none of the selected rules found a fault"
+    far = "" if "loss.initial" in readings else " as far as it was examined"
     rest = "; the rest looks irreducible" if doubt is None and readings.value("outcome.irreducible") else ""
-    return f"Healthy: {judges}{known}{rest}, best at epoch {best_epoch(readings)} of {epochs}."
+    return f"Healthy{far}: {judges}{known}{rest}, best at epoch {best_epoch(readings)} of {epochs}."
 
 
 def fits(readings: Readings) -> bool:

@@ -116,11 +116,13 @@ class Diagnosis:
         return diagnosis_html(self)
 
     def sections(self) -> list[tuple[str, list[str]]]:
-        """Headings and lines of what stands below the findings; what has no line is left out."""
+        """Headings and lines of what stands below the findings, beside what they tell themselves."""
+        told = {(rival.cause.replace("_", " "), rival.test) for f in self.findings for rival in f.excluded}
+        more = [f"{e.cause}: {e.test}" for e in self.excluded if (e.cause, e.test) not in told]
         parts: list[tuple[str, list[str]]] = [
             ("causes", [f"{k}. {line}" for k, line in enumerate(map(cause_line, self.causes), start=1)]),
             ("healthy because", list(self.evidence)),
-            ("excluded", some([f"{e.cause}: {e.test}" for e in self.excluded])),
+            ("excluded", some(more)),
             ("unknown", some(self.unknown)),
             ("not judged", unjudged_lines(self.not_judged)),
             ("ignored", ignored_lines(self.ignored, self.unused)),
@@ -179,9 +181,9 @@ class Diagnosis:
 
 
 def cause_line(found: CauseFound) -> str:
-    """`"init constant (INIT01, proven): before the first step; explains LR02"`."""
+    """`"init constant (INIT01): error, proven, before the first step; explains LR02"`."""
     more = f"; explains {', '.join(unique(f.code for f in found.explains))}" if found.explains else ""
-    return f"{found.name} ({', '.join(found.codes)}, {found.standing}): {found.reason}{more}"
+    return f"{found.name} ({', '.join(found.codes)}): {found.reason}{more}"
 
 
 def by_reason(not_judged: Iterable[NotJudged]) -> list[tuple[str, list[NotJudged]]]:

@@ -33,6 +33,8 @@ EXPLAINS: dict[Cause, tuple[Cause, ...]] = {
     "lr_too_low": ("too_few_epochs", "underfitting"),
     "dead_units": ("underfitting",),
     "dropout_excess": ("too_few_epochs", "underfitting"),
+    "batchnorm_small_batch": ("overfitting", "underfitting"),
+    "rows_mixed": ("overfitting", "underfitting"),
     "too_few_epochs": ("underfitting",),
 }
 
@@ -71,6 +73,8 @@ def explain(findings: Sequence[Finding]) -> tuple[list[Finding], dict[int, tuple
 def follows(finding: Finding, cause: Finding) -> bool:
     """Whether a finding is a symptom of a fault that was shown."""
     if finding.severity == "note" or finding.cause not in EXPLAINS.get(cause.cause, ()):
+        return False
+    if any(rival.cause == cause.cause for rival in finding.excluded):  # a test showed that it is no symptom of that
         return False
     # Units that were dead before the first step were not killed by steps that were too long.
     return not (cause.cause == "lr_too_high" and finding.cause == "dead_units") or bool(finding.step)

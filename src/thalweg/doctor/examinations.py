@@ -11,39 +11,56 @@ from thalweg.doctor.balance import try_balance
 from thalweg.doctor.before import overfit_rows, take_first_steps
 from thalweg.doctor.bench import Bench
 from thalweg.doctor.case import Case
-from thalweg.doctor.depth import look_at_flat_ends, look_for_softmax, look_through_depth
+from thalweg.doctor.depth import look_at_flat_ends, look_at_placement, look_for_softmax, look_through_depth
+from thalweg.doctor.generalization import irreducible, learning_curve, try_stopping
 from thalweg.doctor.leak import inflation_by_copies
-from thalweg.doctor.modes import leave_noise_out, measure_modes
+from thalweg.doctor.modes import leave_noise_out, measure_modes, rows_first, train_rows_first
 from thalweg.doctor.norms import measure_estimates, measure_norms, train_with_group_norm, try_group_norm
 from thalweg.doctor.reference import judge_outcome, reference_before
 from thalweg.doctor.remedied import try_likelihood
-from thalweg.doctor.restarts import saturation_at_the_end, try_other_starts
+from thalweg.doctor.remedies.tournament import try_suspected, try_twins
+from thalweg.doctor.restarts import look_at_the_end, try_other_activations, try_other_starts
 from thalweg.doctor.shift import compare_parts, harm_of_shift
-from thalweg.doctor.remedies.tournament import try_twins
+from thalweg.doctor.speed import look_for_waits, time_steps
 from thalweg.doctor.trials import try_remedies
 from thalweg.readings import Reading, Readings
 
 Before = Callable[[Bench, Readings], Iterable[Reading]]
 After = Callable[[Case, Readings], Iterable[Reading]]
 
-START: tuple[Before, ...] = (look_through_depth, look_at_flat_ends, look_for_softmax)
+START: tuple[Before, ...] = (look_through_depth, look_at_flat_ends, look_for_softmax, look_at_placement)
 # Before the first step, and cheap: without training anything for more than a few steps.
-MEASUREMENTS: tuple[Before, ...] = (take_first_steps, compare_parts, measure_norms, *START)
+MEASUREMENTS: tuple[Before, ...] = (
+    take_first_steps,
+    compare_parts,
+    measure_modes,
+    rows_first,
+    measure_norms,
+    look_for_waits,
+    *START,
+)
 # Before the first step, with probes.
-BEFORE: tuple[Before, ...] = (*MEASUREMENTS, overfit_rows, reference_before, try_group_norm, try_remedies)
+BEFORE: tuple[Before, ...] = (*MEASUREMENTS, reference_before, overfit_rows, try_group_norm, try_remedies)
 # When the training is over: the most telling first, because the budget may not reach all.
 AFTER: tuple[After, ...] = (
     judge_outcome,
+    try_other_starts,
     try_balance,
+    try_stopping,
     inflation_by_copies,
     harm_of_shift,
     leave_noise_out,
+    train_rows_first,
     try_likelihood,
+    try_suspected,
     measure_estimates,
     train_with_group_norm,
-    saturation_at_the_end,
-    try_other_starts,
+    look_at_the_end,
+    try_other_activations,
     try_twins,
+    learning_curve,
+    irreducible,
+    time_steps,
 )
 
 
@@ -53,8 +70,9 @@ def examine(case: Case, readings: Readings) -> list[Reading]:
     for each in AFTER:
         case.budget.refused = False
         new = list(each(case, readings))
-        if case.budget.refused:  # told among what remains unknown
-            new.append(Reading("diagnosis.short", case.budget.left, each.__name__, case.steps))
+        short = not new and case.budget.refused  # told among what remains unknown
+        if short or readings.value("diagnosis.short", each.__name__):
+            new.append(Reading("diagnosis.short", float(short), each.__name__, case.steps))
         readings.extend(new)
         found += new
     return found

@@ -11,12 +11,12 @@ from thalweg.rules.trial import number
 BY_HEART = 0.9  # of the loss of a few rows: what FIT01 calls learned
 # What a rule that judged and found nothing has shown, and which cause that excludes.
 PASSED = {
-    "LOSS02": ("loss head mismatch", "the outputs reach the lowest value that the loss has on these targets"),
-    "GRAD01": ("parameters not trained", "every trainable parameter got a gradient in the first steps"),
-    "INIT01": ("init constant", "no layer has units that start and stay equal"),
-    "DATA01": ("input scale", "no input is so large or uneven that a step is lost in it"),
+    "LOSS02": ("loss head mismatch", "the loss can reach its lowest value"),
+    "GRAD01": ("parameters not trained", "every trainable parameter gets a gradient"),
+    "INIT01": ("init constant", "no units start and stay equal"),
+    "DATA01": ("input scale", "the scale of the inputs does no harm"),
     "NUM01": ("non finite", "every loss was finite"),
-    "ACT03": ("dead units", "no layer has lost a tenth of its units on a thousand rows"),
+    "ACT03": ("dead units", "no layer has lost a tenth of its units"),
 }
 
 
@@ -69,7 +69,9 @@ def labels(readings: Readings) -> RuledOut | None:
     reached, constant = best_reference(readings), readings.value("reference.constant")
     if reached is None or constant is None or reached.low is None or reached.low <= constant:
         return None
-    test = f"a plain learner reaches {named(reached)} where a constant answer reaches {number(constant)}"
+    measure = readings.of("reference.constant")[-1].note
+    name = f"{measure.replace('_', ' ')} " if measure else ""
+    test = f"a plain learner reaches {name}{number(reached.value)}, a constant answer {number(constant)}"
     return RuledOut("labels", test, "LR03")
 
 
@@ -81,20 +83,13 @@ def best_reference(readings: Readings) -> Reading | None:
     return readings.last("reference.score")
 
 
-def named(reading: Reading) -> str:
-    """`"accuracy 0.82 (0.80 to 0.84)"`."""
-    name = f"{reading.note.replace('_', ' ')} " if reading.note else ""
-    if reading.low is None or reading.high is None:
-        return f"{name}{number(reading.value)}"
-    return f"{name}{number(reading.value)} ({number(reading.low)} to {number(reading.high)})"
-
-
 def evidence_of_health(readings: Readings) -> tuple[str, ...]:
     """What speaks for a training without an alarm: what it reaches, beside a constant answer and a plain learner."""
     reached, constant = readings.last("outcome.score"), readings.value("outcome.constant")
     if reached is None or constant is None or not reached.value > constant:
         return ()
-    lines = [f"{named(reached)} on validation rows, where a constant answer reaches {number(constant)}"]
+    name = reached.note.replace("_", " ") or "score"
+    lines = [f"{name} {number(reached.value)} on validation rows, where a constant answer reaches {number(constant)}"]
     reference = best_reference(readings)
     if reference is not None:
         lines.append(f"a plain learner on the same rows reaches {number(reference.value)}")

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from thalweg.data.feeder import Feeder
 from thalweg.data.noise import global_rng_kept
-from thalweg.data.rows import Inputs, call
+from thalweg.data.rows import call
 from thalweg.data.task import Task
 from thalweg.measure.head import Head
 from thalweg.measure.score import Score, score
@@ -19,14 +19,7 @@ def fed_score(network: nn.Module, feeder: Feeder, *, task: Task, head: Head) -> 
         for inputs, target, *_ in pieces(feeder):
             outputs.append(call(network, inputs))
             targets.append(target)
-    if not all(isinstance(output, Tensor) for output in outputs) or len({t.shape[1:] for t in targets}) > 1:
-        return None
-    if len({output.shape[1:] for output in outputs}) > 1:
+    shapes = {output.shape[1:] if isinstance(output, Tensor) else None for output in outputs}
+    if None in shapes or len(shapes) > 1 or len({target.shape[1:] for target in targets}) > 1:
         return None
     return score(join(outputs), torch.cat(targets), task=task, head=head)
-
-
-def score_of_rows(network: nn.Module, inputs: Inputs, target: Tensor, *, task: Task, head: Head) -> Score | None:
-    """The same of rows at hand."""
-    with evaluating(network), global_rng_kept():
-        return score(call(network, inputs), target, task=task, head=head)

@@ -10,6 +10,7 @@ from thalweg.errors import UsageError, did_you_mean
 from thalweg.findings import Finding
 from thalweg.rules import Rule, all_rules
 
+Words = str | Sequence[str]
 FORM = re.compile(r"(?P<code>[A-Za-z]+\d*)(?:@(?P<place>.+?))?\s*:\s+(?P<reason>\S.*)")
 
 
@@ -65,7 +66,7 @@ class Wishes:
         return {"select": list(self.select), "ignore": [str(each) for each in self.ignore]}
 
 
-def wishes(select: str | Sequence[str] = (), ignore: str | Sequence[str] = ()) -> Wishes:
+def wishes(select: Words = (), ignore: Words = ()) -> Wishes:
     """Reads `select` ("ACT,LR01" or a list) and `ignore` ("ACT03@layer: reason" or a list of such).
 
     Raises:
@@ -89,7 +90,7 @@ def ignored(text: str) -> Ignore:
     return Ignore(known(found["code"]), found["place"], found["reason"])
 
 
-def listed(given: str | Sequence[str]) -> list[str]:
+def listed(given: Words) -> list[str]:
     return [given] if isinstance(given, str) else list(given)
 
 

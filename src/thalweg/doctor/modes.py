@@ -10,13 +10,15 @@ from thalweg.data.noise import global_rng_kept, seed_noise
 from thalweg.data.rows import Batch
 from thalweg.doctor.bench import Bench
 from thalweg.doctor.case import Case
-from thalweg.doctor.remedied import twin_of
+from thalweg.doctor.remedied import scores_reached, twin_of
 from thalweg.measure.modes import Quiet, evaluation_noise, mixing
 from thalweg.measure.score import Score
-from thalweg.probes.harm import compared, enough
+from thalweg.probes.harm import compared, enough, harm
 from thalweg.probes.twin import Twin, score_of
 from thalweg.readings import Reading, Readings
 from thalweg.rules.mode.mode01_evaluation_noise import NOISE
+from thalweg.rules.mode.mode02_rows_mixed import MIXED
+from thalweg.train.clone import clone
 
 ROWS = 64  # outputs of which differ beyond chance where anything is random
 SECONDS = 0.02  # for one pass
@@ -30,6 +32,47 @@ def measure_modes(bench: Bench, _known: Readings) -> list[Reading]:
     noise = evaluation_noise(bench.network, few, seed=bench.seed)
     mixed = mixing(bench.network, few, seed=bench.seed) if noise.value <= NOISE else None
     return [noise, *([mixed] if mixed else [])]
+
+
+def batch_first(network: nn.Module) -> nn.Module | None:
+    """A clone whose recurrent and attention layers take rows in dimension 0; None where all do, or there are none."""
+    changed = clone(network)
+    layers = [m for m in changed.modules() if getattr(m, "batch_first", True) is False]
+    for layer in layers:
+        layer.batch_first = True  # type: ignore[assignment]
+    return changed if layers else None
+
+
+def rows_first(bench: Bench, readings: Readings) -> list[Reading]:
+    """`mode.mixing_batch_first`: mixing once recurrent and attention layers take rows in dimension 0."""
+    mixed = readings.value("mode.mixing")
+    changed = None if mixed is None or mixed <= MIXED else batch_first(bench.network)
+    if changed is None:
+        return []
+    few, _ = bench.first(bench.affordable(SECONDS, least=4, most=ROWS))
+    try:
+        found = mixing(changed, few, seed=bench.seed)
+    except Exception:  # a state of other rows, say: the layer is meant as it is
+        return []
+    return [replace(found, name="mode.mixing_batch_first")] if found else []
+
+
+def train_rows_first(case: Case, readings: Readings) -> list[Reading]:
+    """The training once more with recurrent and attention layers that take rows in dimension 0."""
+    mixed = readings.value("mode.mixing_batch_first")
+    changed = None if mixed is None or mixed > MIXED else batch_first(case.start)
+    if changed is None:
+        return []
+    plain = twin_of(case)
+    return harm(
+        "batch_first",
+        scores_reached(case),
+        plain,
+        replace(plain, network=changed),
+        steps=case.steps,
+        step_seconds=case.step_seconds,
+        budget=case.budget,
+    )
 
 
 class Quieted(nn.Module):

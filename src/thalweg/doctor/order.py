@@ -6,10 +6,18 @@ from thalweg.findings import SEVERITIES, STANDINGS, Cause, Finding
 
 # Upstream first: what comes earlier explains what comes later.
 ORDER: tuple[Cause, ...] = (
-    *("loss_head_mismatch", "parameters_not_trained", "init_constant", "gradient_accumulated", "train_eval_mode"),
+    *(
+        "loss_head_mismatch",
+        "parameters_not_trained",
+        "init_constant",
+        "gradient_accumulated",
+        "train_eval_mode",
+        "rows_mixed",
+    ),
     *(
         "label_corruption",
         "split_leak",
+        "target_leak",
         "split_shift",
         "input_scale",
         "target_scale",
@@ -19,7 +27,7 @@ ORDER: tuple[Cause, ...] = (
     ),
     *("exploding", "vanishing", "saturation", "lr_too_high", "lr_too_low", "non_finite", "dead_units"),
     *("optimizer_unsuitable", "batchnorm_small_batch", "dropout_excess", "class_imbalance", "too_few_epochs"),
-    *("overfitting", "underfitting", "measures_disagree", "slow"),
+    *("overfitting", "underfitting", "measures_disagree", "few_rows", "slow"),
 )
 
 

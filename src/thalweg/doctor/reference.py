@@ -14,7 +14,9 @@ from thalweg.data.seeds import SAMPLE, mix
 from thalweg.doctor.bench import Bench
 from thalweg.doctor.case import Case
 from thalweg.measure.score import Score, score
+from thalweg.probes.budget import Budget
 from thalweg.probes.labels import association
+from thalweg.probes.plain_features import is_tokens
 from thalweg.probes.reference import Reference, Target, fit, interval, reference_readings, target_of
 from thalweg.readings import Reading, Readings
 from thalweg.train.evaluation import evaluating, join, pieces
@@ -24,7 +26,9 @@ READ_ROWS = 512  # of a Dataset, whose items are read one by one
 MAX_NUMBERS = 2**24  # of a part's inputs: 64 MiB
 FORWARD_SHARE = 0.1  # of the budget that one pass of the network over the validation rows may take
 GLANCE_SECONDS = 0.1
-SECONDS = 1.0  # that plain learners take on 2,000 images
+SECONDS = 1.0  # that plain learners take on 2,000 images, the permutation test included
+WIDE = 256  # numbers of a row above which it costs as much as an image; a table costs a fifth
+LEAST_ROWS = 256  # of training: fewer are no yardstick, unless there are no more
 RARE = 30  # rows of a class from which its recall is worth a reading: an error of at most 9 points
 
 Part = tuple[Inputs, Tensor]
@@ -48,9 +52,10 @@ def judge_outcome(case: Case, readings: Readings) -> list[Reading]:
         return []
     last = scored(case.last, validation, bench)
     found = outcome_readings(last, scored(case.last, train, bench), scored(case.kept, validation, bench), case.steps)
-    if not case.budget.affords(SECONDS):
+    few = affordable(train, case.budget)
+    if few is None:
         return found
-    reference, target = fitted(train, validation, bench)
+    reference, target = fitted(few, validation, bench)
     if reference is None or target is None:
         return found
     found += reference_readings(reference, target, step=case.steps)
@@ -71,14 +76,27 @@ def reference_before(bench: Bench, _known: Readings) -> list[Reading]:
     Readings as of `probes.reference.reference_readings`, and those of `probes.labels.Association` at the places
     `"train"` and, where the training rows are at chance, `"validation"`.
     """
-    if bench.validation is None or not bench.budget.affords(SECONDS):
+    if bench.validation is None or not is_divisible(bench.inputs) or not is_divisible(bench.validation[0]):
         return []
-    if not is_divisible(bench.inputs) or not is_divisible(bench.validation[0]):
+    if isinstance(bench.inputs, Batch) or (few := affordable((bench.inputs, bench.target), bench.budget)) is None:
         return []
-    reference, target = fitted((bench.inputs, bench.target), bench.validation, bench)
+    reference, target = fitted(few, bench.validation, bench)
     if reference is None or target is None:
         return []
     return [*reference_readings(reference, target), *dependence(reference, target, bench.validation[0], bench)]
+
+
+def affordable(rows: Part, budget: Budget) -> Part | None:
+    """As many of the rows, drawn at random, as plain learners can take in the time that is left; None for too few."""
+    inputs, target = rows
+    numbers = sum(value[:1].numel() for value in tensors_of(inputs))
+    tokens = any(is_tokens(value) for value in tensors_of(inputs))
+    seconds = SECONDS / TRAIN_ROWS * (1.0 if numbers > WIDE or tokens else 0.2)
+    count = min(len(target), int(budget.left / seconds))
+    if count < min(LEAST_ROWS, len(target)):
+        budget.affords(seconds * LEAST_ROWS)  # on record as refused
+        return None
+    return map_inputs(lambda value: value[:count], inputs), target[:count]
 
 
 def dependence(
@@ -124,7 +142,7 @@ def part(feeder: Feeder, count: int, seed: int) -> Part | None:
     if count < 1:
         return None
     draw = torch.Generator().manual_seed(mix(SAMPLE, seed, len(rows)))
-    drawn = read(rows, torch.randperm(len(rows), generator=draw)[:count].sort().values)
+    drawn = read(rows, torch.randperm(len(rows), generator=draw)[:count])
     fed = Feeder(
         drawn,
         batch_size=256,
@@ -147,13 +165,16 @@ def part(feeder: Feeder, count: int, seed: int) -> Part | None:
 def scored(network: nn.Module, rows: Part, bench: Bench) -> Score | None:
     """The network's score, row by row."""
     inputs, target = rows
-    outputs = []
     with evaluating(network), global_rng_kept():
-        for start in range(0, num_rows(inputs), 256):
-            outputs.append(call(network, map_inputs(lambda value, at=start: value[at : at + 256], inputs)))  # type: ignore[misc]
+        outputs = [call(network, between(inputs, start, 256)) for start in range(0, num_rows(inputs), 256)]
     if not all(isinstance(output, Tensor) for output in outputs):
         return None
     return score(join(outputs), target, task=bench.task, head=bench.head)
+
+
+def between(inputs: Inputs, start: int, count: int) -> Inputs:
+    """Consecutive rows, as views."""
+    return map_inputs(lambda value: value[start : start + count], inputs)
 
 
 def outcome_readings(last: Score | None, train: Score | None, kept: Score | None, step: int) -> list[Reading]:

@@ -10,7 +10,11 @@ from thalweg.rules import rule
 BEFORE = "nothing was examined before the first step (probes=False)"
 AFTER = "nothing was examined after the training (probes=False, or it was interrupted); `thalweg diagnose` does it"
 UNTRAINED = "no epoch was completed"
+OWN_LOOP = "it asks about a loop of one's own (`tw.watch`)"
 WHY = (
+    ("speed.", "the training was too short for its speed to matter, or its rows lie in memory"),
+    ("loop.", OWN_LOOP),
+    ("lag.", OWN_LOOP),
     ("race.", "no race of rates was run"),
     ("overfit.", "a few rows could not be learned by heart in the time, or the loss leaves nothing to learn"),
     ("reference.", "no plain learner could be fitted on these data, or not in the time"),
@@ -21,7 +25,11 @@ WHY = (
     ("train.", UNTRAINED),
     ("epoch.", UNTRAINED),
     ("rows_per_second", UNTRAINED),
-    ("probe.", "no remedy was called for"),
+    ("probe.", "no remedy of this kind was called for"),
+    ("twin.", "no remedy of this kind was called for"),
+    ("harm.", "no remedy of this kind was called for"),
+    ("balance.", "the targets are of another kind"),
+    ("norm.", "there is no layer of this kind, or it is not seen"),
     ("units.", "there is no layer of this kind, or it is not seen"),
     ("activation.", "there is no layer of this kind, or it is not seen"),
     ("data.", "the parts of the data could not be compared"),
@@ -53,4 +61,4 @@ def reason(missing: list[str], readings: Readings, *, before: bool) -> str:
     if "train.loss" in readings and first.startswith(("outcome.", "reference.")) and "outcome.score" not in readings:
         return AFTER
     told = next((why for start, why in WHY if first.startswith(start)), None)
-    return told or f"not measured here: {', '.join(missing)}"
+    return told or "what it reads was not measured here"

@@ -1,7 +1,7 @@
 """Hooks that see every call of a layer or an activation, for a time."""
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import ceil
 from typing import Any
@@ -13,6 +13,7 @@ from torch.nn.modules.conv import _ConvNd
 from torch.overrides import TorchFunctionMode
 
 from thalweg.measure.activations import FUNCTIONS, SHAPES, Shape, shape_of
+from thalweg.measure.function_modes import insert, remove
 
 MAX_ENTRIES = 2**18  # of one output that are looked at
 MAX_CALLS = 8  # of one layer in one forward pass that are told: a recurrent loop calls its cell hundreds of times
@@ -67,6 +68,7 @@ class Calls:
     @contextmanager
     def attached(self) -> Iterator[None]:
         """Puts the hooks on and takes them off again. After a pass without functions, functions are not looked for."""
+        self._begin()
         look = self._functions is not False  # seeing every operation is dear
         handles = [self.network.register_forward_pre_hook(self._begin)]
         for layer, shape in self._shapes.items():
@@ -76,11 +78,14 @@ class Calls:
         for block in self._blocks if look else ():
             handles.append(block.register_forward_pre_hook(self._descend))
             handles.append(block.register_forward_hook(self._ascend))
+        mode = _Functions(self)
+        if look:
+            insert(mode)  # not by `with`: who watches a loop takes it off at another place than it was put on
         try:
-            with _Functions(self) if look else nullcontext():
-                yield
+            yield
             self._functions = bool(self._functions)
         finally:
+            remove(mode)
             for handle in handles:
                 handle.remove()
 

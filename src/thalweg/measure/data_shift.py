@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from thalweg.data.rows import Inputs, map_inputs, tensors_of
-from thalweg.measure.data_features import describe_rows
+from thalweg.measure.data_features import SEED, describe_rows
 from thalweg.measure.inputs import axes_of, is_constant, standardized
 from thalweg.readings import Reading
 
@@ -52,7 +52,7 @@ def compare_inputs(train: Inputs, held: Inputs, labels: Tensor | None, held_labe
     if moved is None:
         return readings
     readings += [Reading("shift.scale", moved[0], count=moved[2]), Reading("shift.offset", moved[1], count=moved[2])]
-    near = blurred(train), blurred(aligned(held, train))
+    near = blurred(train, 1), blurred(aligned(held, train), 2)
     if (again := tell_apart(*near, groups)) is not None:
         readings.append(Reading("shift.aligned", again[0], count=sum(sizes)))
     return readings
@@ -74,7 +74,7 @@ def tell_apart(train: Inputs, held: Inputs, groups: Tensor | None) -> tuple[floa
     features = describe_rows(joined(train, held))
     if features is None or not features.numel():
         return None
-    generator = torch.Generator().manual_seed(0)
+    generator = torch.Generator().manual_seed(SEED)
     order = torch.randperm(len(features), generator=generator)  # that ties are broken at random
     part = torch.zeros(len(features), dtype=torch.float64)
     part[len(tensors_of(train)[0]) :] = 1
@@ -111,7 +111,7 @@ def areas_within(scores: Tensor, parts: Tensor, groups: Tensor | None) -> Tensor
     if groups is None:
         return areas(scores, parts)
     total, weight = torch.zeros(scores.shape[1], dtype=torch.float64), 0
-    for group in groups.unique():
+    for group in torch.unique(groups):
         chosen = groups == group
         held = parts[chosen].sum(0)
         if float(torch.minimum(held, chosen.sum() - held)[0]) < OF_CLASS:
@@ -155,13 +155,13 @@ def aligned(held: Inputs, train: Inputs) -> Inputs:
     return map_inputs(move, standardized(held, held))
 
 
-def blurred(inputs: Inputs) -> Inputs:
+def blurred(inputs: Inputs, seed: int) -> Inputs:
     """The inputs with a little noise in each float column or channel.
 
     Mean and deviation of a sample are known to 1 / sqrt(N): without noise a value that all rows have, such as the
     background of images, would tell the parts apart by its last digits.
     """
-    generator = torch.Generator().manual_seed(1)
+    generator = torch.Generator().manual_seed(SEED + seed)
 
     def blur(value: Tensor) -> Tensor:
         if not (value.is_floating_point() and value.dim() > 1):
@@ -207,9 +207,9 @@ def compare_targets(target: Tensor, held: Tensor, *, classes: bool) -> list[Read
     if not classes:
         if not bool(target.isfinite().all() and held.isfinite().all()):
             return []
-        edges = codes[0].double().quantile(torch.linspace(0, 1, BINS + 1, dtype=torch.float64)[1:-1]).unique()
+        edges = torch.unique(codes[0].double().quantile(torch.linspace(0, 1, BINS + 1, dtype=torch.float64)[1:-1]))
         codes = [torch.bucketize(code.double(), edges) for code in codes]
-    both, inverse = torch.cat(codes).unique(return_inverse=True)
+    both, inverse = torch.unique(torch.cat(codes), return_inverse=True)
     part = torch.arange(len(inverse)) >= len(target)
     table = torch.stack([inverse[part == one].bincount(minlength=len(both)) for one in (False, True)]).double()
     shares = table / table.sum(1, keepdim=True)

@@ -21,8 +21,8 @@ def decay_pull(
     """How hard the penalty pulls on the weights that it acts on, next to the gradient `g` of the loss there.
 
     Readings `decay.ratio`, `|p| / |g|` with the penalty's gradient `p = weight_decay * w + regularizer`, and
-    `decay.balance`, `-g.p / |g|^2`: 1 where the penalty takes back all that the loss asks for, so that the weights stand
-    still far from the loss's own minimum; about 0 where it does not matter.
+    `decay.balance`, `-g.p / |g|^2`: 1 where the penalty takes back all that the loss asks for, so that the weights
+    stand still far from the loss's own minimum; about 0 where it does not matter.
 
     Args:
         parameters: those that decay acts on.

@@ -64,7 +64,8 @@ def describe_inputs(inputs: Inputs) -> list[Reading]:
 
     `input.rms` is the root mean square of all its values; `input.ratio` the largest column's root mean square over the
     smallest one's, columns of zeros and ones and constant ones left out; `input.offset` the largest mean of a column in
-    its deviations; `input.constant` how many columns are constant.
+    its deviations; `input.constant` how many columns are constant; `input.nonfinite` the share of rows with values that
+    are no finite numbers, where there are any.
     """
     readings = []
     for name, value in named(inputs):
@@ -82,6 +83,9 @@ def describe_inputs(inputs: Inputs) -> list[Reading]:
             "input.constant": float(constant.sum()),
             "input.binary": float((binary & ~constant).all()),
         }
+        lost = ~columns.isfinite().flatten(1).all(1)
+        if bool(lost.any()):
+            values["input.nonfinite"] = float(lost.double().mean())
         readings += [Reading(key, v, place=name, count=len(value)) for key, v in values.items()]
     return readings
 

@@ -73,7 +73,9 @@ def evaluation_noise(network: nn.Module, inputs: Inputs, *, seed: int = 0) -> Re
         seen: list[tuple[str, list[Tensor]]] = []
         handles = [
             module.register_forward_hook(
-                lambda _module, _given, output, place=place: seen.append((place, [t.clone() for t in tensors_in(output)]))
+                lambda _module, _given, output, place=place: seen.append(
+                    (place, [t.clone() for t in tensors_in(output)])
+                )
             )
             for place, module in network.named_modules()
             if place and not any(True for _ in module.children())
@@ -116,13 +118,18 @@ def mixing(network: nn.Module, inputs: Inputs, *, seed: int = 0) -> Reading | No
     if isinstance(inputs, Batch) or count < 4:
         return None
     half = count // 2
-    kept, rest = torch.arange(half), torch.arange(half, 2 * half)
+    first, last = torch.arange(half), torch.arange(half, 2 * half)
+    found = []
     with untouched(network), torch.no_grad():
-        results = []
-        for others in (rest, rest.flip(0)[:1].expand(half)):
-            seed_noise(seed, 0)
-            output = call(network, take(inputs, torch.cat([kept, others])))
-            if not isinstance(output, Tensor) or len(output) != 2 * half:
-                return None
-            results.append(output[:half])
-        return Reading("mode.mixing", differ(*results), count=half)
+        # Both ways: what runs along the rows may carry something forward only.
+        for kept, rest in ((first, last), (last, first)):
+            results = []
+            for others in (rest, rest.flip(0)[:1].expand(half)):
+                seed_noise(seed, 0)
+                order = [kept, others] if kept is first else [others, kept]
+                output = call(network, take(inputs, torch.cat(order)))
+                if not isinstance(output, Tensor) or len(output) != 2 * half:
+                    return None
+                results.append(output[:half] if kept is first else output[half:])
+            found.append(differ(*results))
+    return Reading("mode.mixing", max(found), count=half)

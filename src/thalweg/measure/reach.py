@@ -6,12 +6,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from thalweg.data.noise import seed_noise
 from thalweg.data.rows import Inputs, call, tensors_of
 from thalweg.measure.untouched import untouched
 from thalweg.measure.watcher import tensors_in
 from thalweg.readings import Reading
 
-NUDGE = 0.1  # of a parameter's own size: how much it is moved to see whether the outputs depend on it
+NUDGES = (0.1, 1.0, 10.0)  # of a parameter's own size: how much it is moved to see whether the outputs depend on it
+DRAWS = 2  # of each nudge: a weight of a dead unit, or a step that no row crosses, hides a single one
 DEPENDS = 1e-4  # relative change of the outputs that counts: float32 noise is below 1e-5
 
 
@@ -50,17 +52,31 @@ def describe_foreign(network: nn.Module, inputs: Inputs) -> list[Reading]:
     return [Reading("parameter.foreign", size, note=note if first else "", count=len(first))]
 
 
-def moves_outputs(network: nn.Module, inputs: Inputs, parameter: Tensor) -> float:
-    """Relative change of the outputs, in evaluation mode, when `parameter` is moved by a tenth of its size."""
+def moves_outputs(network: nn.Module, inputs: Inputs, parameter: Tensor, *, nudges: Sequence[float] = NUDGES) -> float:
+    """Relative change of the outputs, in evaluation mode, when `parameter` is moved; 0 where nothing depends on it.
+
+    The largest over a few draws of the smallest nudge that changes anything: behind an argmax or a rounding nothing
+    happens until a row crosses a border.
+    """
+    draw = torch.Generator().manual_seed(0)
     with untouched(network), torch.no_grad():
+        seed_noise(0, 0)
         before = list(tensors_in(call(network, inputs)))
+        size = max((float(b.abs().max()) for b in before if b.numel()), default=0.0)
         kept = parameter.detach().clone()
         scale = float(kept.double().square().mean().sqrt()) or 1.0
-        parameter.add_(NUDGE * scale * torch.randn(kept.shape, device=kept.device).to(kept.dtype))
-        after = list(tensors_in(call(network, inputs)))
-        parameter.copy_(kept)
-    change = max((float((a - b).abs().max()) for a, b in zip(before, after, strict=True) if a.numel()), default=0.0)
-    size = max((float(b.abs().max()) for b in before if b.numel()), default=0.0)
+        change = 0.0
+        for nudge in nudges:
+            for _ in range(DRAWS):
+                noise = torch.randn(kept.shape, generator=draw).to(kept)
+                parameter.add_(nudge * scale * noise)
+                seed_noise(0, 0)
+                after = list(tensors_in(call(network, inputs)))
+                parameter.copy_(kept)
+                pairs = zip(before, after, strict=True)
+                change = max(change, *(float((x - y).abs().max()) for x, y in pairs if x.numel()), 0.0)
+            if change > DEPENDS * size:
+                break
     return change / max(size, 1e-12)
 
 
@@ -99,9 +115,9 @@ def describe_reach(network: nn.Module, inputs: Inputs, gradients: Sequence[dict[
                 Reading("parameter.detached", moves_outputs(network, inputs, parameter), name, count=parameter.numel())
             )
         elif all(g is None or not bool(g.any()) for g in found) and not outputs_follow(network, inputs, parameter):
-            readings.append(
-                Reading("parameter.zero", moves_outputs(network, inputs, parameter), name, count=parameter.numel())
-            )
+            # A tenth only: further away a dead unit comes alive, which is no step.
+            moved = moves_outputs(network, inputs, parameter, nudges=NUDGES[:1])
+            readings.append(Reading("parameter.zero", moved, name, count=parameter.numel()))
     readings.append(Reading("parameter.frozen", frozen))
     readings.append(Reading("parameter.trainable", trainable))
     return readings

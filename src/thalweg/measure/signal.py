@@ -61,7 +61,7 @@ class Signal:
     @contextmanager
     def attached(self) -> Iterator[None]:
         """Watches one forward and backward pass inside; forgets the step before."""
-        self._seen, self._updates = [], None
+        self.forget()
         # Of a network called several times in a step (accumulated batches) the last call is looked at.
         handle = self._calls.network.register_forward_pre_hook(lambda *_: self._seen.clear())
         try:
@@ -83,6 +83,10 @@ class Signal:
         """Reads how far the optimizer has moved the weights."""
         assert self._updates is not None
         self._updates.finish()
+
+    def forget(self) -> None:
+        """Lets go of what was seen; for who does not attach again at once."""
+        self._seen, self._updates = [], None
 
     def readings(self, step: int) -> list[Reading]:
         """The readings of the step that was watched. The only synchronization."""

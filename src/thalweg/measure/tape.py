@@ -13,11 +13,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.overrides import TorchFunctionMode, _len_torch_function_stack, _pop_mode, _push_mode
-from torch.utils._device import DeviceContext
+from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves, tree_map
 
 from thalweg.data.noise import global_rng_kept
+from thalweg.measure.function_modes import insert, remove
 
 MOST_CALLS = 512  # between output and loss; a longer tape is not followed
 SMALL_BATCH = 4  # rows up to which a number equal to them is taken for something else: `2 * loss`, `dim=1`
@@ -96,29 +96,6 @@ class Tape(TorchFunctionMode):
 
 def name_of(function: Any) -> str:
     return getattr(function, "__name__", "")
-
-
-def insert(mode: TorchFunctionMode) -> None:
-    """Puts a mode at the bottom of torch's stack, over a default device: what others put on and take off stays theirs.
-
-    Unlike a `with`, it may be taken off in another order than it was put on.
-    """
-    stack = popped()
-    if stack and isinstance(stack[-1], DeviceContext):
-        _push_mode(stack.pop())
-    for each in (mode, *reversed(stack)):
-        _push_mode(each)
-
-
-def remove(mode: TorchFunctionMode) -> None:
-    """Takes a mode out of torch's stack, wherever it is; nothing where it is not in it."""
-    for each in reversed([each for each in popped() if each is not mode]):
-        _push_mode(each)
-
-
-def popped() -> list[Any]:
-    """All modes, taken off; the last one was at the bottom."""
-    return [_pop_mode() for _ in range(_len_torch_function_stack())]
 
 
 @contextmanager

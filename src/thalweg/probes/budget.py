@@ -16,10 +16,9 @@ class Budget:
     (True, False, True)
     """
 
-    def __init__(self, seconds: float, whole: "Budget | None" = None) -> None:
+    def __init__(self, seconds: float) -> None:
         self.seconds = seconds
-        self.refused = False  # whether something was asked for that is not left
-        self._whole = whole  # of which it is a part
+        self.refused = False  # whether more was asked for than was left; the diagnosis says so
         self._started = time.thread_time()
 
     @property
@@ -28,27 +27,17 @@ class Budget:
 
     @property
     def left(self) -> float:
-        left = max(self.seconds - self.spent, 0.0)
-        if not left:
-            self.refuse()
-        return left
+        return max(self.seconds - self.spent, 0.0)
 
     def affords(self, seconds: float) -> bool:
         """Whether so much is left."""
         enough = seconds <= self.left
-        if not enough:
-            self.refuse()
+        self.refused |= not enough
         return enough
-
-    def refuse(self) -> None:
-        """Remembers that the time did not suffice, so that the diagnosis can say so."""
-        self.refused = True
-        if self._whole is not None:
-            self._whole.refuse()
 
     def part(self, share: float) -> "Budget":
         """A budget of a share of what is left now; what it does not spend stays in this one."""
-        return Budget(share * self.left, self)
+        return Budget(share * self.left)
 
 
 def budget_of(run_seconds: float) -> float:

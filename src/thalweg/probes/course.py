@@ -103,6 +103,7 @@ class Course:
         feeders: `seed -> Feeder` of the pool.
         held: feeder of the rows to score on; all in one batch, where rows can be taken out of a batch.
         accumulate: batches per step, as in the training.
+        marks: shares of the steps at which lanes are scored; their mean counts.
     """
 
     def __init__(
@@ -114,8 +115,9 @@ class Course:
         held: Feeder,
         *,
         accumulate: int = 1,
+        marks: tuple[float, ...] = SCORED_AT,
     ) -> None:
-        self.accumulate = accumulate
+        self.accumulate, self.marks = accumulate, marks
         self.network, self.loss, self.make_step, self.feeders = network, loss, make_step, feeders
         batches = list(pieces(held))
         self.inputs, self.target, *self.weight = batches[0]
@@ -148,7 +150,7 @@ class Course:
         """Trains a clone at one constant rate; stops early where it diverges."""
         network = clone(self.network).train()
         train = self.make_step(network, seed)
-        marks = sorted({max(1, round(share * steps)) for share in SCORED_AT})
+        marks = sorted({max(1, round(share * steps)) for share in self.marks})
         limit = float(self.start.mean()) + (DIVERGED - 1) * abs(float(self.start.mean()))
         look = max(3, steps // 6)
         recent, scores, seconds, started = [], [], 0.0, time.monotonic()

@@ -66,7 +66,9 @@ def enough(own: Score) -> bool:
     return own.value - own.constant >= SHARE * (BEST - own.constant)
 
 
-def compared(name: str, own: Score, difference: Tensor, changed: float, share: float, *, note: str = "") -> list[Reading]:
+def compared(
+    name: str, own: Score, difference: Tensor, changed: float, share: float, *, note: str = ""
+) -> list[Reading]:
     """The readings of one comparison, given the rows' differences and the share of the steps that the twin made."""
     count = len(difference)
     paired = float(difference.std()) / sqrt(count)

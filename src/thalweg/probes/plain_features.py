@@ -179,7 +179,8 @@ def normal_scores(values: Tensor, ranks: Tensor) -> Tensor:
     count = len(ranks)
     columns, ordered = values.T.contiguous(), ranks.T.contiguous()
     place = (torch.searchsorted(ordered, columns) + torch.searchsorted(ordered, columns, right=True)) / 2
-    return torch.special.ndtri((place.T + 0.5) / (count + 1)).float()
+    scores: Tensor = torch.special.ndtri((place.T + 0.5) / (count + 1))
+    return scores.float()
 
 
 def patches(inputs: Inputs, which: int, draw: torch.Generator) -> tuple[Describe, Tensor]:
@@ -221,8 +222,9 @@ def resemblance(inputs: Inputs, *, which: int, mean: Tensor, deviation: Tensor, 
     stride = 1 if max(images.shape[2:]) <= SIDE // 2 else 2
     cells = (1, 2 * CELLS) if is_signal else (CELLS // 2, CELLS // 2)
     found = []
-    for part in images.split(256):
+    for part in torch.split(images, 256):
         answers = F.conv2d(part, filters, stride=stride)
-        small = [min(c, size) for c, size in zip(cells, answers.shape[2:], strict=True)]
-        found += [torch.cat([F.adaptive_avg_pool2d(a.relu(), small).flatten(1) for a in (answers - 1, -answers - 1)], 1)]
+        small = min(cells[0], answers.shape[2]), min(cells[1], answers.shape[3])
+        signs = [F.adaptive_avg_pool2d(a.relu(), small).flatten(1) for a in (answers - 1, -answers - 1)]
+        found.append(torch.cat(signs, 1))
     return torch.cat(found)

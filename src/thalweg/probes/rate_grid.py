@@ -65,9 +65,12 @@ class Grid:
         course: what the lanes share.
         optimizer: its kind decides where to begin.
         seconds: time to aim at.
+        steps: of a lane; None times a try and finds out.
     """
 
-    def __init__(self, course: Course, optimizer: Optimizer, seconds: float) -> None:
+    bounded = False  # whether the time must be kept to, at the cost of what can be said
+
+    def __init__(self, course: Course, optimizer: Optimizer, seconds: float, *, steps: int | None = None) -> None:
         self.course = course
         self.own = None if optimizer.lr == "auto" else float(optimizer.lr)
         self.first = [round(2 * math.log10(rate)) for rate in optimizer.usual_rates]  # in half decades
@@ -75,7 +78,7 @@ class Grid:
         self.short: dict[float, Lane] = {}
         self.long: dict[float, list[Lane]] = {}  # one lane per order
         self.longer: list[Lane] = []
-        self.steps = self._affordable(seconds, short=SHORT_LANES, long=LONG_LANES)
+        self.steps = steps or self._affordable(seconds, short=SHORT_LANES, long=LONG_LANES)
 
     def _affordable(self, seconds: float, *, short: int, long: int) -> int:
         """Steps of a long lane, such that so many lanes take `seconds`, from the lanes that ran so far or two tries."""
@@ -110,10 +113,10 @@ class Grid:
         for k in range(best - 2, best + 2):
             self.run_long(10 ** (k / 2))
         low, high = best - 2, best + 1
-        while self.best() == 10 ** (low / 2) and low > best - 2 - WIDENED:
+        while self.best() == 10 ** (low / 2) and low > best - 2 - WIDENED and self.goes_on():
             low -= 1
             self.run_long(10 ** (low / 2))
-        while self.best() == 10 ** (high / 2) and high < best + 1 + WIDENED:
+        while self.best() == 10 ** (high / 2) and high < best + 1 + WIDENED and self.goes_on():
             high += 1
             self.run_long(10 ** (high / 2))
         center = self.best()
@@ -123,6 +126,12 @@ class Grid:
             if time.monotonic() < self.deadline:
                 self.run_long(rate)
         self._repeat(self.best())
+
+    def goes_on(self, steps: int = 0) -> bool:
+        """Whether there is time for so many steps more, or the time need not be kept to."""
+        lanes = [lane for lanes in self.long.values() for lane in lanes]
+        pace = sum(lane.seconds for lane in lanes) / sum(lane.steps for lane in lanes)
+        return not self.bounded or time.monotonic() + steps * pace < self.deadline
 
     def _search_short(self) -> int:
         """The best of the short round, in half decades; wider where it is at an edge."""
@@ -188,6 +197,8 @@ class Grid:
         if any(gain.below < CHANCE / len(gains) for gain in gains):
             return True
         rates = sorted(self.long, key=self.mean)[:3]
+        if not self.goes_on(len(rates) * LONGER * self.steps):
+            return None
         self.longer = [self.course.run(rate, steps=LONGER * self.steps) for rate in rates]
         gains = [paired((lane.scores - constant)[None]) for lane in self.longer]
         if any(gain.below < CHANCE / len(gains) for gain in gains):

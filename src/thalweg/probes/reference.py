@@ -109,7 +109,8 @@ class Ridge:
         root = self.weight.sqrt()[:, None]
         mean = (self.weight[:, None] * values).mean(0)
         given = self.rotated.T @ (root * (values - mean))
-        return (features - self.center) @ (self.vectors @ (self.shrink[which][:, None] * given)) + mean
+        weights: Tensor = self.vectors @ (self.shrink[which][:, None] * given)
+        return (features - self.center) @ weights + mean
 
 
 @dataclass(frozen=True)
@@ -223,8 +224,11 @@ def by_neighbors(among: Tensor, to: Tensor, target: Target, total: float) -> Lea
     return Learner("neighbors", errors[best], explained, target.values[to[:, :best]].mean(1))
 
 
-def balanced_output(reference: Reference) -> Tensor | None:
-    """`[M, K]` outputs of the best ridge with every class weighed alike; None where classes are about as frequent."""
+def balanced_output(reference: Reference) -> tuple[Tensor, Tensor] | None:
+    """`[M, K]` outputs of the best ridge with every class weighed alike, and of the same ridge without.
+
+    None where classes are about as frequent.
+    """
     codes = reference.target.codes
     if codes is None:
         return None
@@ -239,7 +243,7 @@ def balanced_output(reference: Reference) -> Tensor | None:
     ridge = Ridge(own, weight)
     errors = ridge.left_out(reference.target.values)
     weighed = [float((weight[:, None] * error.square()).sum()) for error in errors]
-    return ridge.predict(other, reference.target.values, weighed.index(min(weighed)))
+    return ridge.predict(other, reference.target.values, weighed.index(min(weighed))), best.output
 
 
 def interval(name: str, found: Score, *, place: str = "", step: int | None = None, note: str = "") -> Reading:
@@ -253,8 +257,9 @@ def reference_readings(reference: Reference, target: Target, *, step: int | None
     """How plain learners answer other rows, whose target is given.
 
     Readings `reference.score` of the learner that leave-one-out chose (its name is the note), `reference.balanced` with
-    every class counted alike, `reference.left_out` on the fitted rows, `reference.constant`, `reference.rows`, and
-    `reference.learner` at the place of each learner's name.
+    every class counted alike, `reference.left_out` on the fitted rows, `reference.constant`, `reference.rows`,
+    `reference.learner` at the place of each learner's name; and where classes are uneven `reference.weighted`, the
+    score on all rows of the best ridge with classes weighed alike, and `reference.weighted_gain` over it without.
     """
     found = []
     best = target.score(reference.best.output)
@@ -272,7 +277,22 @@ def reference_readings(reference: Reference, target: Target, *, step: int | None
         if each is not None:
             found.append(interval("reference.learner", each, place=learner.name, step=step))
     if target.codes is not None:
-        weighed = balanced_output(reference)
-        even = best if weighed is None else target.score(weighed) or best
-        found.append(interval("reference.balanced", even.balanced(), step=step, note=reference.best.name))
+        found += weighed_readings(reference, target, best, step)
     return found
+
+
+def weighed_readings(reference: Reference, target: Target, best: Score, step: int | None) -> list[Reading]:
+    """What weighing all classes alike brings a plain learner."""
+    outputs, name = balanced_output(reference), reference.best.name
+    if outputs is None:
+        return [interval("reference.balanced", best.balanced(), step=step, note=name)]
+    weighed, plain = target.score(outputs[0]), target.score(outputs[1])
+    if weighed is None or plain is None:
+        return []
+    gain = weighed.each - plain.each
+    half, mean = 1.96 * float(gain.std()) / math.sqrt(len(gain)), float(gain.mean())
+    return [
+        interval("reference.balanced", weighed.balanced(), step=step, note=name),
+        interval("reference.weighted", weighed, step=step, note=name),
+        Reading("reference.weighted_gain", mean, "", step, mean - half, mean + half, len(gain), name),
+    ]

@@ -23,6 +23,7 @@ from thalweg.train.evaluation import evaluating, join, pieces
 from thalweg.train.losses import LossFunction
 from thalweg.train.step import stepper_of
 
+WARM = 2  # steps that take longer than the others
 LOOK = 25  # steps between two looks at the clock and the losses
 DIVERGED = 1e3  # times the loss at the start
 
@@ -120,6 +121,8 @@ class Lane:
         self.network.train()
         with global_rng_kept():
             while self.done < last and not self.lost:
+                if self.done == WARM:
+                    started, self.seconds = time.thread_time(), 0.0
                 window = next(self.windows)
                 if self.twin.transform is not None:
                     window = [(self.twin.transform(batch[0]), *batch[1:]) for batch in window]
@@ -130,6 +133,11 @@ class Lane:
                     if not budget.left:
                         break
         self.seconds += time.thread_time() - started
+
+    @property
+    def pace(self) -> float:
+        """Time of a step, in this thread, the first ones left out."""
+        return self.seconds / max(self.done - WARM, 1) if self.done > WARM else self.seconds / max(self.done, 1)
 
     def _step(self, window: list[tuple[Any, ...]]) -> Tensor:
         step, length = self.twin.first_step + self.done, max(self.twin.num_steps, 1)

@@ -6,6 +6,7 @@ A rule is a module `rules/<family>/<code>_<name>.py`: its docstring is its manua
     NAME = "initial loss"                    a few words
     STAGE = "check"                          when it judges first: "check", before the first step, or "training"
     NEEDS = ("loss.initial",)                names of readings without which it cannot judge
+    ALONG = True                             where its alarms need not wait for the end of the training
     def judge(readings: Readings) -> list[Finding]
 
 Rules are pure and never import torch: what they judge was measured before.
@@ -29,7 +30,11 @@ SECTIONS = ("What it does", "Why it is bad", "Evidence used", "Known limits", "R
 
 @dataclass(frozen=True)
 class Rule:
-    """A rule as its module defines it. `page` is its manual in markdown."""
+    """A rule as its module defines it. `page` is its manual in markdown.
+
+    `along` is for rules that may judge while the training goes on too (`ALONG = True` in the module): their alarms do
+    not wait for what is measured at the end.
+    """
 
     code: str
     name: str
@@ -37,6 +42,13 @@ class Rule:
     needs: tuple[str, ...]
     judge: Callable[[Readings], list[Finding]]
     page: str
+    along: bool = False
+
+    @property
+    def summary(self) -> str:
+        """What it does, in one sentence: the first of its page."""
+        text = self.page.partition("## What it does\n")[2].partition("\n\n")[0]
+        return f"{' '.join(text.split()).partition('. ')[0].rstrip('.')}."
 
 
 @dataclass(frozen=True)
@@ -69,15 +81,24 @@ def all_rules() -> list[Rule]:
         if "_" in module.name
     ]
     modules = [importlib.import_module(name) for name in names]
-    return sorted(
-        (Rule(m.CODE, m.NAME, m.STAGE, m.NEEDS, m.judge, inspect.cleandoc(m.__doc__ or "")) for m in modules),
-        key=code_of,
-    )
+    return sorted(map(rule_of, modules), key=code_of)
 
 
 def rule_of(module: ModuleType) -> Rule:
     page = inspect.cleandoc(module.__doc__ or "")
-    return Rule(module.CODE, module.NAME, module.STAGE, module.NEEDS, module.judge, page)
+    along = getattr(module, "ALONG", False)
+    return Rule(module.CODE, module.NAME, module.STAGE, module.NEEDS, module.judge, page, along)
+
+
+def family(code: str) -> str:
+    """The family of a code in words: the first line of its folder's docstring, or the letters where there is none.
+
+    >>> family("ACT03")
+    'Activations'
+    """
+    letters = code.rstrip("0123456789")
+    package = importlib.import_module(f"{__name__}.{letters.lower()}")
+    return inspect.cleandoc(package.__doc__ or letters).splitlines()[0].rstrip(".")
 
 
 def code_of(rule: Rule) -> str:

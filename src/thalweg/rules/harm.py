@@ -79,3 +79,11 @@ def harm(readings: Readings, name: str) -> Harm | None:
     if plain is None or changed is None or difference is None or constant is None or steps is None:
         return None
     return Harm(plain, changed, constant, difference, readings.value(f"twin.{name}.control"), steps)
+
+
+def works(readings: Readings) -> bool:
+    """Whether the trained network reaches so much of what there is that no remedy could show harm."""
+    constant = readings.value("outcome.constant")
+    found = [readings.value(f"outcome.{name}") for name in ("score", "kept_score")]
+    best = max((value for value in found if value is not None), default=None)
+    return best is not None and constant is not None and best - constant >= SHARE * (1 - constant)

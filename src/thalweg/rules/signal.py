@@ -2,11 +2,12 @@
 
 from thalweg.findings import Evidence
 from thalweg.readings import Reading, Readings
-from thalweg.rules.fit.fit01_overfit import vanishes
-from thalweg.rules.loss.loss01_initial_loss import far_above
+from thalweg.rules.loss.loss01_initial_loss import TWIN as RESCALE
 from thalweg.rules.trial import number
 
-RESCALE, LET_THROUGH = "rescale", "let_through"  # names of the twins
+__all__ = ["LET_THROUGH", "RESCALE", "ends", "explodes", "growth", "saturated", "slopes"]
+
+LET_THROUGH = "let_through"  # the twin with ReLU between the layers
 # Over the hidden layers: of 43 healthy programs of circles, images, tables, text the largest growth is 11.
 GROWN = 100.0
 SATURATED = 0.5  # of an activation's inputs at its flat ends
@@ -32,11 +33,6 @@ def saturated(readings: Readings, *, start: bool) -> list[Reading]:
     enough = ENOUGH if rows is None else min(ENOUGH, rows)
     last = {r.place: r for r in readings.of("units.saturated") if (r.step is None) is start}
     return [r for r in last.values() if r.value > SATURATED and (r.count or 0) >= enough]
-
-
-def odd_start(readings: Readings) -> bool:
-    """Whether another scale of the initial weights is worth a trial."""
-    return vanishes(readings) or explodes(readings) or far_above(readings) or bool(saturated(readings, start=True))
 
 
 def slopes(readings: Readings) -> tuple[Evidence, ...]:

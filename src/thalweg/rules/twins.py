@@ -8,7 +8,7 @@ from thalweg.rules.harm import SHARE, Harm, harm
 from thalweg.rules.trial import number
 
 SURE = 2.0  # times the two standard errors by which the remedied score is lowered where it was not repeated
-LEAST_STEPS = 0.12  # of the training's: a twin of fewer says nothing against a remedy
+LEAST_STEPS = 0.5  # of the training's: a twin of fewer says nothing against a remedy
 ROOM = 0.8  # of all there is beyond a constant answer: a training that reaches it is not called harmed
 
 
@@ -80,6 +80,12 @@ def twin(readings: Readings, name: str) -> Twin | None:
     if found is None or setting is None or best is None:
         return None
     return Twin(name, found, setting, readings.value(f"twin.{name}.again"), best.note)
+
+
+def not_better(readings: Readings, name: str) -> bool:
+    """Whether a twin that was long enough to tell shows that the remedy does not mend the training."""
+    found = twin(readings, name)
+    return found is not None and found.harm.steps >= LEAST_STEPS and not found.harm.harmed
 
 
 def shown(readings: Readings, name: str) -> Twin | None:

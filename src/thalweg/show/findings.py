@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from thalweg.findings import SEVERITIES, Finding, Remedy
-from thalweg.show.text import number, plural
+from thalweg.show.text import plural
 
 
 def rank(finding: Finding) -> int:
@@ -30,8 +30,7 @@ def where(finding: Finding) -> str:
     >>> where(Finding("ACT03", "dead", "warning", "proven", "dead_units", "", place="conv2", step=1840))
     'conv2, since step 1,840'
     """
-    since = "before the first step" if finding.step is None else f"since step {number(finding.step)}"
-    return f"{finding.place}, {since}" if finding.place else f"whole training, {since}"
+    return finding.where
 
 
 def alike(one: Finding, other: Finding) -> bool:

@@ -9,6 +9,7 @@ from typing import TextIO
 from rich.text import Text
 
 from thalweg import __version__
+from thalweg.doctor.diagnosis import Diagnosis
 from thalweg.events import (
     Decided,
     EpochEnded,
@@ -24,6 +25,7 @@ from thalweg.findings import Finding
 from thalweg.show.bar import Bar, same_terminal
 from thalweg.show.blocks import sparkline
 from thalweg.show.cards import COLORS, card
+from thalweg.show.diagnosis import diagnosis_lines
 from thalweg.show.epochs import EpochTable
 from thalweg.show.findings import alike, codes, kind, ordered, tally, where
 from thalweg.show.lines import flow, hang, styled, wrapped
@@ -64,6 +66,7 @@ class Terminal:
         self.findings: list[Finding] = []
         self.waiting: list[Finding] = []  # raised while the table grows; their cards come after it
         self.unsaid: list[Finding] = []  # of these, the ones without a line in the table yet
+        self.carded: list[Finding] = []  # whose cards were printed before the training
         self.training = False
         self.deciding = False  # the line above is a decision, so that the next one needs no label
 
@@ -160,6 +163,7 @@ class Terminal:
             return
         self.findings.append(finding)
         if not self.training:
+            self.carded.append(finding)
             self.print(*card(finding, width=self.out.width), Text())
             return
         self.waiting.append(finding)
@@ -191,10 +195,27 @@ class Terminal:
             *hang(Text("  "), styled((" · ".join(facts), "dim")), width=width),
             Text(),
         )
-        for finding in ordered(self.waiting):
-            self.print(*card(finding, width=width), Text())
-        self.print(*summary(self.findings, width=width))
-        self.training, self.waiting, self.unsaid = False, [], []
+        if event.diagnosis is not None:
+            self._conclude(event.diagnosis)
+        else:
+            for finding in ordered(self.waiting):
+                self.print(*card(finding, width=width), Text())
+            self.print(*summary(self.findings, width=width))
+        self.training, self.waiting, self.unsaid, self.carded = False, [], [], []
+
+    def diagnosed(self, diagnosis: Diagnosis) -> None:
+        """A diagnosis that was made apart from a training: its verdict, then what follows it."""
+        self.print(*hang(Text("  "), styled((diagnosis.verdict, "bold")), width=self.out.width), Text())
+        self._conclude(diagnosis)
+
+    def _conclude(self, diagnosis: Diagnosis) -> None:
+        """Cards that were not printed before the training, causes first; then the ranking and what was ruled out."""
+        width, found = self.out.width, list(diagnosis.findings)
+        for finding in found:
+            if not any(alike(finding, other) for other in self.carded):
+                self.print(*card(finding, width=width), Text())
+        self.print(*diagnosis_lines(diagnosis, width=width))
+        self.print(*summary(found, width=width, in_order=True))
 
     def _spark(self) -> list[Text]:
         if len(self.losses) < 3:
@@ -210,11 +231,11 @@ class Terminal:
         return hang(Text(f"  {label}".ljust(LABEL), "bold"), body, width=self.out.width)
 
 
-def summary(findings: list[Finding], *, width: int) -> list[Text]:
-    """The last line: how many findings, and where to read on."""
+def summary(findings: list[Finding], *, width: int, in_order: bool = False) -> list[Text]:
+    """The last line: how many findings, and where to read on about the first."""
     if not findings:
         return hang(Text("  "), styled((tally(findings), "green")), width=width)
-    first = codes(findings)[0]
+    first = findings[0].code if in_order else codes(findings)[0]
     line = styled(f"{tally(findings)}. ", (f"thalweg explain {first}", "bold"), " says more.")
     return hang(Text("  "), line, width=width)
 

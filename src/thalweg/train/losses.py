@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from thalweg.data.rows import StepOutput
+from thalweg.data.rows import StepFunction, StepOutput
 from thalweg.errors import TrainingError, UsageError, did_you_mean
 from thalweg.parts.metrics.forms import IGNORED, positions
 
@@ -289,3 +289,20 @@ def weighted_loss(loss: LossFunction, name: str | None, labels: Tensor | None = 
             "argument, the weights [N] of the rows, and return sum(w * l) / sum(w); or take a loss by name."
         ) from None
     return OwnWeighted(loss)
+
+
+def find_loss(
+    loss: str | LossFunction | None, step: StepFunction | None, *, weighted: bool
+) -> tuple[LossFunction, str | None]:
+    """The loss and its name; a step's own has none. Raises `UsageError` unless exactly one of them is given."""
+    if step is None:
+        if loss is None:
+            raise UsageError("loss= is missing. Name one, or pass step=(model, batch) -> loss, which computes it.")
+        return resolve_loss(loss)
+    if loss is not None:
+        raise UsageError(f"step= computes the loss, and loss={loss!r} was given too. Leave one of them out.")
+    if not callable(step):
+        raise UsageError(f"step got {step!r}; pass a function (model, batch) -> loss or (loss, output, target).")
+    if weighted:
+        raise UsageError("step= computes the loss, and weighs it: leave class_weights and sample_weights out.")
+    return step_loss, None

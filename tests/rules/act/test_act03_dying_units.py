@@ -52,6 +52,30 @@ def test_half_of_a_layer_of_a_network_that_did_not_learn_is_a_suspicion():
     assert (found.severity, found.standing) == ("warning", "suspicion")
 
 
+def twin(plain, changed, *, steps=1.0):
+    values = {"plain": plain, "changed": changed, "constant": 0.5, "steps": steps}
+    found = [Reading(f"twin.leaky.{k}", v, note="accuracy", count=300) for k, v in values.items()]
+    change = changed - plain
+    return [*found, Reading("twin.leaky.difference", change, low=change - 0.05, high=change + 0.05, count=300)]
+
+
+def test_a_lost_part_is_an_alarm_where_the_twin_with_leaky_relu_shows_harm():
+    course = [(0, 0.4), (10, 0.4), (20, 0.4)]
+    (found,) = rule.judge(Readings([*dead(0.4, course=course), *twin(0.6, 0.8)]))
+    assert (found.severity, found.standing, found.cause) == ("warning", "verified", "dead_units")
+    assert "the start, not the rate" in found.why
+    (found,) = rule.judge(Readings([*dead(0.4), *twin(0.76, 0.8)]))
+    assert found.severity == "note"
+
+
+def test_units_that_die_later_died_by_their_updates():
+    course = [(0, 0.0), (10, 0.0), (20, 0.4), (40, 0.4), (80, 0.4)]
+    updates = [Reading("update.ratio", 0.2, "", 10), Reading("update.ratio", 0.01, "", 40)]
+    (found,) = rule.judge(Readings([*dead(0.4, course=course), *updates]))
+    assert found.step == 20
+    assert "20 % of the weights" in found.why
+
+
 @pytest.mark.parametrize(
     "readings",
     [

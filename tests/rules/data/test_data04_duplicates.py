@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -86,10 +87,12 @@ def test_what_copies_add(difference: float, half: float, score: float, severity:
 
 def test_names_that_repeat_in_the_training_rows_too_are_no_alarm() -> None:
     """New data would have as many of them: the score is what it will be."""
-    natural = dict(share=0.123, expected=0.122, informative=0.117, part="validation")
+    natural: dict[str, Any] = {"share": 0.123, "expected": 0.122, "informative": 0.117, "part": "validation"}
     assert not one(judge(Readings([*readings(**natural), *measured(0.36)]))).counts
     fine_scale = readings(**natural, own_values=1.0)
-    assert one(judge(Readings([*fine_scale, *measured(0.36)]))).counts, "numbers of a fine scale are not equal by chance"
+    assert one(judge(Readings([*fine_scale, *measured(0.36)]))).counts, (
+        "numbers of a fine scale are not equal by chance"
+    )
 
 
 @pytest.mark.parametrize(

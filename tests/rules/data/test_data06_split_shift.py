@@ -47,7 +47,8 @@ HEALTHY = parts(0.52)
     [
         (BROKEN, "warning", "verified"),
         (parts(1.0, *columns(255.0, 120.0, 0.52)), "warning", "suspicion"),
-        (parts(1.0, *columns(255.0, 120.0, 0.52), *twin("align_validation", 0.75, 0.8)), "warning", "suspicion"),
+        (parts(1.0, *columns(255.0, 120.0, 0.52), *twin("align_validation", 0.78, 0.8)), "warning", "suspicion"),
+        (parts(1.0, *columns(255.0, 120.0, 0.52), *twin("align_validation", 0.74, 0.8)), "warning", "verified"),
         (parts(0.9, *columns(1.1, 0.2, 0.88)), "note", "proven"),  # of another time, say
         (parts(0.9, *columns(1.1, 0.2, 0.88), *twin("train_on_validation", 0.3, 0.8)), "warning", "verified"),
         (parts(0.9, *columns(1.1, 0.2, 0.88), *twin("train_on_validation", 0.7, 0.8)), "note", "proven"),

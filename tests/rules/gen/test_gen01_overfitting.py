@@ -61,3 +61,33 @@ def test_a_classifier_that_answers_as_well_as_before_is_not_harmed():
 )
 def test_what_is_no_overfitting(readings):
     assert gen01_overfitting.judge(readings) == []
+
+
+def stopped(last, best, *, train=0.95, classes=10, twin=True):
+    """A loss that rose, with what both networks answer right."""
+    readings = run([1.2, 0.9, 1.3, 1.6, 1.8], FALLING, rise=(0.8, 1.0), task_classes=classes)
+    readings.extend(
+        [
+            Reading("outcome.score", last, low=last - 0.03, high=last + 0.03),
+            Reading("outcome.train_score", train, low=train - 0.02, high=train + 0.02),
+        ]
+    )
+    if twin:
+        parts = {"plain": last, "changed": best, "constant": 0.1, "steps": 0.4}
+        readings.extend(Reading(f"twin.stop.{part}", v, note="accuracy") for part, v in parts.items())
+        low, high = best - last - 0.03, best - last + 0.03
+        readings.add(Reading("twin.stop.difference", best - last, low=low, high=high, count=400))
+    return readings
+
+
+def test_the_twin_that_stopped_decides():
+    (found,) = gen01_overfitting.judge(stopped(0.5, 0.75))
+    assert (found.severity, found.standing) == ("warning", "verified")
+    assert gen01_overfitting.judge(stopped(0.74, 0.75))[0].severity == "note"
+
+
+def test_a_rising_loss_of_classes_alone_is_no_alarm():
+    (found,) = gen01_overfitting.judge(stopped(0.5, 0.0, twin=False))
+    assert not found.counts
+    (found,) = gen01_overfitting.judge(stopped(0.5, 0.0, twin=False, train=0.5))  # training rows are no better
+    assert found.severity == "note"

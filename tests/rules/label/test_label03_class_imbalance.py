@@ -49,7 +49,9 @@ def test_a_weighted_plain_learner_makes_it_a_note():
     assert label03_class_imbalance.judge(pair(0.75, 0.8)) == []
 
 
-@pytest.mark.parametrize("readings", [twins(0.64, 0.67), twins(0.53, 0.67, half=0.2), twins(0.53, 0.67, nonfinite_step=3)])
+@pytest.mark.parametrize(
+    "readings", [twins(0.64, 0.67), twins(0.53, 0.67, half=0.2), twins(0.53, 0.67, nonfinite_step=3)]
+)
 def test_what_is_no_harm(readings):
     assert label03_class_imbalance.judge(readings) == []
 

@@ -52,3 +52,11 @@ def test_not_finite_is_an_error_and_names_the_layer():
     assert (finding.severity, finding.standing, finding.cause, finding.place) == ("error", "proven", "exploding", "4")
     (finding,) = judge(Readings([Reading("loss.initial", math.inf)]))
     assert finding.cause == "non_finite"
+
+
+def test_a_training_that_made_up_for_its_start_is_a_note():
+    values = {"plain": 0.77, "changed": 0.82, "constant": 0.1, "steps": 1.0}
+    twin = [Reading(f"twin.rescale.{k}", v, note="accuracy", count=500) for k, v in values.items()]
+    twin.append(Reading("twin.rescale.difference", 0.05, low=0.01, high=0.09, count=500))
+    (found,) = judge(Readings([start(25.0), *KNOWN, *probe("rescale_weights", 0.1, 0.7), *twin]))
+    assert (found.severity, found.counts) == ("note", False)

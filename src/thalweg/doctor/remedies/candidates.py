@@ -17,10 +17,8 @@ FACTORS = (10.0, 100.0)  # times or by the plan's rate, where no race names a be
 SAME = 0.4  # decades: two rates as close as that are not told apart
 ADAM = (Adam, AdamW, NAdam, RAdam)
 STANDARD_RATE = 1e-3  # of Adam
-STANDARD_EPSILON, EPSILONS = (
-    1e-8,
-    (1e-12, 1e-4),
-)  # below the lowest squares overflow it away, above it is a rate of its own
+STANDARD_EPSILON = 1e-8
+EPSILONS = (1e-12, 1e-4)  # below, it is lost beside any gradient that float32 can square; above, it sets the step
 STANDARD_MOMENTUM, MOMENTUM = 0.9, 0.97  # above it a step is felt for more than thirty others
 CLIPS_ALWAYS = 0.9  # of the watched steps
 MUCH_DROPOUT, MOST_DROPOUT, MANY = 0.3, 0.8, 4
@@ -77,7 +75,9 @@ def rates(plain: Twin, signs: Signs, *, poor: bool) -> list[Candidate]:
     for name, suspicion, sign in (("lower_rate", lower, -1), ("higher_rate", higher, 1)):
         wanted = [own * factor**sign for factor in FACTORS]
         if signs.raced_rate is not None and sign * log10(signs.raced_rate / own) > SAME:
-            wanted = [signs.raced_rate, *(r for r in wanted if abs(log10(r / signs.raced_rate)) > SAME)]
+            beyond = [FACTORS[0] ** sign * signs.raced_rate] if signs.at_edge else []
+            known = [*beyond, signs.raced_rate]
+            wanted = known + [r for r in wanted if all(abs(log10(r / k)) > SAME for k in known)]
         for place, rate in enumerate(wanted):
             found.append(Candidate(name, rate, plain.with_plan(**{"optimizer.lr": rate}), suspicion - 0.3 * place))
     return found

@@ -29,6 +29,7 @@ class Signs:
     Args:
         plan_rate: the plan's peak rate.
         raced_rate: the race's best rate; None without a race of a given rate.
+        at_edge: whether that is the last rate of the race, which went no further for want of time.
         too_high: the race says that the plan's rate is above the good ones.
         too_low: or below.
         falling: whether the training loss still fell at the end, beyond two standard errors.
@@ -43,6 +44,7 @@ class Signs:
 
     plan_rate: float
     raced_rate: float | None
+    at_edge: bool
     too_high: bool
     too_low: bool
     falling: bool
@@ -55,32 +57,39 @@ class Signs:
     balance: float
 
 
-def signs_of(case: Case, readings: Readings) -> tuple[Signs, list[Reading]]:
-    """The signs, and the readings that they rest on."""
+def describe(case: Case, readings: Readings) -> list[Reading]:
+    """Readings of dropout, clipping, schedule and decay."""
+    return [
+        *describe_dropout(case.start),
+        *describe_clipping(case, readings),
+        *describe_schedule(case),
+        *describe_decay(case),
+    ]
+
+
+def signs_of(case: Case, readings: Readings) -> Signs:
+    """The signs in the readings of a training, those of `describe` included."""
     plan = case.plan
     assert plan.optimizer != "auto"
     assert plan.optimizer.lr != "auto"
-    found = [*describe_dropout(case.start), *describe_clipping(case, readings), *describe_schedule(case)]
-    found += describe_decay(case)
-    new = Readings(found)
     race = raced(readings)
     losses = [r.value for r in readings.of("train.batch_loss") if isfinite(r.value)]
     ratios = [r.value for r in readings.of("update.ratio", "") if isfinite(r.value)]
-    signs = Signs(
+    return Signs(
         plan_rate=float(plan.optimizer.lr),
         raced_rate=None if race is None else race.rate.value,
+        at_edge=race is not None and race.at_edge,
         too_high=race is not None and race.too_high,
         too_low=race is not None and race.too_low,
         falling=still_falls(losses),
         risen=len(losses) > PART and fmean(losses[-len(losses) // PART :]) > losses[0],
         small_updates=bool(ratios) and median(ratios) < SMALL_UPDATE,
-        late=new.value("schedule.late") or 0.0,
-        clipped=new.value("clipping.share") or 0.0,
-        dropout=max((r.value for r in new.of("dropout.p")), default=0.0),
-        num_dropouts=len(new.of("dropout.p")),
-        balance=new.value("decay.balance") or 0.0,
+        late=readings.value("schedule.late") or 0.0,
+        clipped=readings.value("clipping.share") or 0.0,
+        dropout=max((r.value for r in readings.of("dropout.p")), default=0.0),
+        num_dropouts=len(readings.of("dropout.p")),
+        balance=readings.value("decay.balance") or 0.0,
     )
-    return signs, found
 
 
 def still_falls(losses: list[float]) -> bool:

@@ -12,17 +12,21 @@ from torch import nn
 from thalweg.doctor.case import Case
 from thalweg.doctor.diagnose import ORDER
 from thalweg.doctor.remedies.candidates import Candidate, candidates, plain_twin
-from thalweg.doctor.remedies.signs import signs_of
+from thalweg.doctor.remedies.signs import describe, signs_of
 from thalweg.measure.score import Score
 from thalweg.probes.budget import Budget
 from thalweg.probes.harm import BEST, ERRORS, OTHER_ORDER, SHARE, compared
 from thalweg.probes.twin import Lane, score_of
 from thalweg.readings import Reading, Readings
 from thalweg.rules import all_rules, judge_all
+from thalweg.rules.twins import shown
 
 MARKS = (0.125, 0.25, 0.5, 1.0)  # shares of the training's steps at which twins are compared
 SCAN = 0.75  # of what is left for the scan; the rest repeats the best
 FEWEST = 5  # steps to a mark
+FURTHER = 0.2  # of the steps done
+STRONG = 3.0  # suspicion of a remedy that other examinations wait for
+STRONG_PART = 0.85  # of what is left that it may take
 SCORED_SHARE = 0.25  # of a twin's time that its scores may take
 LEAST_ROWS = 300  # to score on: the error of a share is below 3 %
 UPSTREAM = ORDER[: ORDER.index("exploding")]  # causes that rate, decay and length cannot mend
@@ -37,7 +41,6 @@ class Entry:
     candidate: Candidate
     lane: Lane | None = None
     done: int = 0
-    seconds: float = 0.0
     score: Score | None = None
 
     @property
@@ -48,7 +51,7 @@ class Entry:
         """Trains up to a number of steps and scores."""
         lane = self.lane = self.lane or Lane(self.candidate.twin)
         lane.advance(target - lane.done, budget=budget)
-        self.done, self.seconds = lane.done, lane.seconds
+        self.done = lane.done
         self.score = None if lane.lost else lane.score(rows=rows)
 
 
@@ -60,36 +63,55 @@ class Tournament:
         own: its score, on the rows that twins are scored on.
         rows: how many these are; None for all.
         entered: the remedies, most suspected first.
+        budget: what it may spend.
     """
 
-    def __init__(self, case: Case, own: Score, rows: int | None, entered: list[Candidate]) -> None:
-        self.case, self.own, self.rows = case, own, rows
+    def __init__(self, case: Case, own: Score, rows: int | None, entered: list[Candidate], budget: Budget) -> None:
+        self.case, self.own, self.rows, self.budget = case, own, rows, budget
         self.entries = [Entry(candidate) for candidate in entered]
         self.again: Score | None = None
         self.control: Score | None = None
         self.step_seconds = case.step_seconds
-        self.scan_seconds = SCAN * case.budget.left
+        # A remedy that the race asks for needs no repetition.
+        scan = 1.0 if len(entered) == 1 and entered[0].suspicion >= STRONG else SCAN
+        self.scan_seconds = scan * budget.left
 
     def scan(self) -> None:
         """Advances the twins from mark to mark until one decides, or time or steps are used up."""
-        case, spare = self.case, self.case.budget.left - self.scan_seconds
+        case, spare = self.case, self.budget.left - self.scan_seconds
         active = self.entries
+        first = active[0].lane = Lane(active[0].candidate.twin)
+        first.advance(FEWEST, budget=self.budget)  # shows the pace
+        active[0].done = first.done
+        self.step_seconds = (1 + SCORED_SHARE) * first.pace
         for mark in MARKS:
             target = max(round(mark * case.steps), FEWEST)
             for entry in self.affordable(active, target, spare):
-                entry.advance(target, case.budget, self.rows)
-                # The time of a step as twins have it, without the evaluations of the training.
-                self.step_seconds = (1 + SCORED_SHARE) * entry.seconds / max(entry.done, 1)
+                entry.advance(target, self.budget, self.rows)
             active = [e for e in active if e.done >= target and e.score is not None]
             for entry in self.entries:
                 entry.lane = entry.lane if entry in active else None  # its memory
             active.sort(key=lambda e: -e.value)
             if not active or self.decides(active[0]):
                 return
+            if not self.affordable(active, self.next_mark(target), spare):
+                self.follow(active[0], spare)
+                return
+
+    def next_mark(self, target: int) -> int:
+        """The first mark beyond a number of steps."""
+        marks = (max(round(mark * self.case.steps), FEWEST) for mark in MARKS)
+        return next((mark for mark in marks if mark > target), target)
+
+    def follow(self, entry: Entry, spare: float) -> None:
+        """The leader as far as the time goes, where that is a good deal further."""
+        further = int((self.budget.left - spare) / max(self.step_seconds, 1e-9))
+        if further >= FURTHER * entry.done:
+            entry.advance(min(entry.done + further, self.case.steps), self.budget, self.rows)
 
     def affordable(self, active: list[Entry], target: int, spare: float) -> list[Entry]:
         """As many as can reach the mark: before the first one by suspicion, then by their scores."""
-        left, chosen = self.case.budget.left - spare, []
+        left, chosen = self.budget.left - spare, []
         for entry in active:
             left -= self.step_seconds * (target - entry.done)
             if left < 0:
@@ -114,14 +136,14 @@ class Tournament:
         case, steps = self.case, best.done
         seed = case.plan.seed
         assert isinstance(seed, int)
-        if not case.budget.affords(self.step_seconds * steps):
+        if not self.budget.affords(self.step_seconds * steps):
             return
         again = Lane(best.candidate.twin.with_seed(seed + OTHER_ORDER))
-        again.advance(steps, budget=case.budget)
+        again.advance(steps, budget=self.budget)
         self.again = again.score(rows=self.rows) if again.done == steps and not again.lost else None
-        if case.budget.affords(self.step_seconds * case.steps):
+        if self.budget.affords(self.step_seconds * case.steps):
             control = Lane(plain_twin(case).with_seed(seed + OTHER_ORDER))
-            control.advance(case.steps, budget=case.budget)
+            control.advance(case.steps, budget=self.budget)
             self.control = control.score(rows=self.rows) if control.done == case.steps else None
 
     def readings(self, best: Entry | None) -> list[Reading]:
@@ -149,8 +171,9 @@ class Tournament:
 
 
 def harmed(own: Score, other: Score) -> bool:
-    """Below 0.8 of what the other reaches beyond a constant answer, and beyond two paired standard errors."""
-    return own.value - own.constant < SHARE * (other.value - own.constant) and surely_above(other, own)
+    """Below 0.8 of what the other reaches beyond a constant answer, and beyond two standard errors."""
+    low = compared("", own, other.each - own.each, other.value, 1.0)[3].low
+    return own.value - own.constant < SHARE * (other.value - own.constant) and low is not None and low > 0
 
 
 def surely_above(higher: Score, lower: Score | None) -> bool:
@@ -167,13 +190,58 @@ def explained(readings: Readings) -> bool:
     return any(f.counts and f.cause in UPSTREAM for f in known)
 
 
-def is_poor(own: Score, readings: Readings) -> bool:
-    """Whether plain learners do as well; where none was fitted, whether less than half of what there is was reached."""
-    reference, constant = readings.last("reference.score"), readings.value("reference.constant")
-    outcome = readings.last("outcome.score")
-    if reference is None or constant is None or outcome is None or outcome.note != own.name:
-        return own.value - own.constant < HALF * (BEST - own.constant)
-    return own.value - own.constant < POOR * (reference.value - constant)
+@dataclass(frozen=True)
+class Reached:
+    """What a training has reached: a score on validation rows, what a constant answer has there, its name."""
+
+    value: float
+    constant: float
+    name: str
+
+    @property
+    def enough(self) -> bool:
+        """Whether no remedy could show harm."""
+        return self.value - self.constant >= SHARE * (BEST - self.constant)
+
+    def poor(self, readings: Readings) -> bool:
+        """Whether plain learners do better; where none was fitted, whether it is less than half of all there is."""
+        reference, constant = readings.last("reference.score"), readings.value("reference.constant")
+        outcome = readings.last("outcome.score")
+        if reference is None or constant is None or outcome is None or outcome.note != self.name:
+            return self.value - self.constant < HALF * (BEST - self.constant)
+        return self.value - self.constant < POOR * (reference.value - constant)
+
+
+def reached(case: Case, readings: Readings, rows: int | None) -> Reached | None:
+    """The better of the last weights and the kept ones, as it was read before or by scoring them now."""
+    outcome, constant = readings.last("outcome.score"), readings.value("outcome.constant")
+    kept = readings.value("outcome.kept_score")
+    if outcome is not None and constant is not None:
+        return Reached(outcome.value if kept is None else max(outcome.value, kept), constant, outcome.note)
+    own = own_score(case, rows)
+    return None if own is None else Reached(own.value, own.constant, own.name)
+
+
+def try_suspected(case: Case, readings: Readings) -> list[Reading]:
+    """The remedies that a strong sign asks for: a rate far off by the race, decay in balance with the loss, dropout of
+    0.8 and more, a schedule at its end. Readings as of `try_twins`, with those of the training itself.
+    """
+    rows = scored_rows(case)
+    own = reached(case, readings, rows)
+    if own is None or case.steps < 2 * FEWEST:
+        return []
+    found = [
+        *describe(case, readings),
+        Reading("twin.plain", own.value, step=case.steps, note=own.name),
+        Reading("twin.constant", own.constant, step=case.steps, note=own.name),
+    ]
+    known = Readings([*readings, *found])
+    entered = candidates(case, signs_of(case, known), poor=own.poor(readings))
+    strong: dict[str, Candidate] = {}
+    for candidate in entered:
+        if candidate.suspicion >= STRONG:
+            strong.setdefault(candidate.name, candidate)  # the first of its family: time is for depth here
+    return found + compete(case, known, own, rows, list(strong.values()), case.budget.part(STRONG_PART))
 
 
 def try_twins(case: Case, readings: Readings) -> list[Reading]:
@@ -186,27 +254,45 @@ def try_twins(case: Case, readings: Readings) -> list[Reading]:
     `.control`, that of the training itself there. No twin is trained where the training reaches 0.8 of all there is
     beyond a constant answer, or where a cause is known that comes before.
     """
-    rows = scored_rows(case)
-    reached = [score_of(plain_twin(case), n, rows=rows) for n in networks(case)]
-    scores = [score for score in reached if score is not None]
-    if not scores or case.steps < 2 * FEWEST:
+    best, rows = readings.last("twin.best"), scored_rows(case)
+    if "twin.plain" not in readings or (best is not None and shown(readings, best.note) is not None):
         return []
-    own = max(scores, key=lambda score: score.value)
-    signs, found = signs_of(case, readings)
-    found.append(Reading("twin.plain", own.value, step=case.steps, count=len(own.each), note=own.name))
-    found.append(Reading("twin.constant", own.constant, step=case.steps, note=own.name))
-    known = Readings([*readings, *found])
-    if own.value - own.constant >= SHARE * (BEST - own.constant) or explained(known):
-        return found
-    entered = candidates(case, signs, poor=is_poor(own, readings))
-    if not entered or not case.budget.affords(2 * FEWEST * case.step_seconds):
-        return found
-    tournament = Tournament(case, own, rows, entered)
+    own = reached(case, readings, rows)
+    if own is None:
+        return []
+    entered = candidates(case, signs_of(case, readings), poor=own.poor(readings))
+    return compete(case, readings, own, rows, entered, case.budget)
+
+
+def compete(
+    case: Case, known: Readings, own: Reached, rows: int | None, entered: list[Candidate], budget: Budget
+) -> list[Reading]:
+    """A tournament, where there is something to win and the time for it."""
+    entered = [candidate for candidate in entered if not tried(candidate, known)]
+    if not entered or own.enough or explained(known) or not budget.affords(2 * FEWEST * case.step_seconds):
+        return []
+    score = own_score(case, rows)
+    if score is None:
+        return []
+    tournament = Tournament(case, score, rows, entered, budget)
     tournament.scan()
     best = tournament.best()
     if best is not None and tournament.decides(best):
         tournament.confirm(best)
-    return found + tournament.readings(best)
+    return tournament.readings(best)
+
+
+def tried(candidate: Candidate, readings: Readings) -> bool:
+    """Whether another examination has trained this twin, or the tournament has in its first round."""
+    if candidate.name == "no_decay" and "twin.unregularized.plain" in readings:
+        return True
+    return any(reading.value == candidate.setting for reading in readings.of(f"twin.{candidate.name}.setting"))
+
+
+def own_score(case: Case, rows: int | None) -> Score | None:
+    """The better score of the last weights and the kept ones; None where outputs cannot be scored."""
+    found = [score_of(plain_twin(case), network, rows=rows) for network in networks(case)]
+    return max((score for score in found if score is not None), key=lambda score: score.value, default=None)
 
 
 def networks(case: Case) -> list[nn.Module]:

@@ -38,6 +38,7 @@ CODE = "ACT03"
 NAME = "dying units"
 STAGE = "training"
 NEEDS = ("units.dead",)
+ALONG = True
 
 ENOUGH = 1000  # distinct rows
 SHARE = 0.1  # of a layer's units

@@ -1,7 +1,7 @@
 """# ARCH02: softmax between layers
 
 ## What it does
-Finds a softmax whose result goes into another linear or convolution layer, and tries the training with ReLU instead.
+Finds a softmax whose result goes into another linear or convolution layer, and tries the training with ELU instead.
 
 ## Why it is bad
 A softmax makes its outputs sum to one: of many channels each gets a small number, and a change of all of them together
@@ -11,7 +11,7 @@ is lost. Little of the differences between rows, and little of the gradient, pas
 - `softmax.hidden`: calls of softmax or log-softmax that reach a weight layer in autograd's graph, as modules or as
   functions. At the end of the network it is a head; multiplied with another tensor it is attention or a gate; neither
   is counted.
-- Harm is shown by a twin: the same training with ReLU there. It is an alarm when the training reaches less than 0.8 of
+- Harm is shown by a twin: the same training with ELU there. It is an alarm when the training reaches less than 0.8 of
   what the twin does beyond a constant answer, on validation rows, beyond two standard errors, and when another order of
   the rows does not explain it.
 
@@ -19,7 +19,7 @@ is lost. Little of the differences between rows, and little of the gradient, pas
 A network that hands probabilities on purpose from one part to the next is a note, unless the twin shows that it loses.
 
 ## Remedies
-- Use ReLU or GELU between layers; keep softmax for the output (changes training).
+- Use ReLU, ELU or GELU between layers; keep softmax for the output (changes training).
 
 ## References
 Braiek and Khomh, "Testing Feedforward Neural Networks Training Programs" (TOSEM 2023), where it is a seeded fault.
@@ -57,9 +57,11 @@ def judge(readings: Readings) -> list[Finding]:
             place=hidden.place,
             evidence=(
                 Evidence(f"calls of {name} that feed a weight layer", number(hidden.value), "0"),
-                *(found.evidence("ReLU instead") if found else ()),
+                *(found.evidence("ELU instead") if found else ()),
             ),
             excluded=found.excluded if found and harmed else (),
-            remedies=(Remedy("Use ReLU or GELU between layers; keep softmax for the output.", "changes training"),),
+            remedies=(
+                Remedy("Use ReLU, ELU or GELU between layers; keep softmax for the output.", "changes training"),
+            ),
         )
     ]

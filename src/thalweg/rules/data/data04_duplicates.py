@@ -15,8 +15,8 @@ validation chooses the epoch that remembers best.
   of a few categories, have many equal rows, in new data as well; a part has too many where it has more by three
   deviations and one point.
 - `duplicates.informative`: the share whose values, were the columns independent, would not once be equal by chance
-  among all pairs of rows. From 1 % of a part and 5 rows on it is a suspicion: copies, of which new data would have fewer.
-  A row that is very frequent and has different targets stands for a missing measurement, and is not counted.
+  among all pairs of rows. From 1 % of a part and 5 rows on it is a suspicion: copies, of which new data have fewer. A
+  row that is very frequent and has different targets stands for a missing measurement, and is not counted.
 - `duplicates.own_values`: whether a column has another value in nearly every different training row. Such rows are
   never equal by chance, however the columns depend on each other.
 - `leak.difference`: the score on all validation rows less the score without what copies add, compared class by class.

@@ -11,7 +11,7 @@ loss falls to zero, and nothing was learned.
 ## Evidence used
 - `labels.classes`: how many classes each part has, counted over all its rows.
 - `labels.unseen`: the share of a part's rows whose class no training row has. It is a proof. As these rows cannot be
-  right, a fifth of a part is a warning: the best network reaches less than 0.8 of what it would reach. Fewer are a note.
+  right, a fifth of a part is a warning: the best network reaches less than 0.8 of what it would reach; fewer a note.
 
 ## Known limits
 Only for a loss of the user's own and classes 0, 1, ...: labels that a named loss has no output for are refused when the

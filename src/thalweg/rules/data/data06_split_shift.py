@@ -5,9 +5,9 @@ Asks whether a simple classifier tells validation rows from training rows, wheth
 explains the difference, and whether the classes have other shares. After the training it measures what that costs.
 
 ## Why it is bad
-A network is right about rows like those it was trained on. Where the parts were prepared in two ways (one normalized, the
-other not; strong noise or augmentation stored in one of them), it meets rows of a kind that it has never seen, and the
-validation measures tell about the preparation instead of the network.
+A network is right about rows like those it was trained on. Where the parts were prepared in two ways (one normalized,
+the other not; strong noise or augmentation stored in one of them), it meets rows of a kind that it has never seen, and
+the validation measures tell about the preparation instead of the network.
 
 ## Evidence used
 - `shift.auc`: area under the curve of a cross-fitted classifier of parts, compared within classes, against the same
@@ -16,12 +16,13 @@ validation measures tell about the preparation instead of the network.
 - `shift.aligned`: the same when each column of the validation rows gets mean and deviation of the training rows, and
   `shift.scale`, `shift.offset`, how far the columns are apart. Parts that are told apart before and hardly after, at
   scales twofold apart or a deviation away, were prepared unequally: a suspicion.
-- `shift.target`, `shift.target_level`: the shares of the classes (tenths of a number) and the level at which a chi-square
-  test calls them unequal: a shift of the target, told apart from the former.
+- `shift.target`, `shift.target_level`: the shares of the classes (tenths of a number) and the level at which a
+  chi-square test calls them unequal: a shift of the target, told apart from the former.
 - It is a warning by one of two experiments, when the training reaches less than 0.8 of what the other one does beyond a
-  constant answer, and two standard errors of the rows less. `twin.align_validation`: the same network on validation
-  rows with mean and deviation of the training rows. `twin.train_on_validation`: the same training on one half of the
-  validation rows, no more than half as many as the training rows are, on the other half.
+  constant answer (0.95 where the parts were prepared unequally), and two standard errors of the rows less.
+  `twin.align_validation`: the same network on validation rows with mean and deviation of the training rows.
+  `twin.train_on_validation`: the same training on one half of the validation rows, no more than half as many as the
+  training rows are, judged on the other half.
 
 ## Known limits
 It looks at up to 1,024 rows of each part. A linear classifier of simple features does not see every difference. That
@@ -55,6 +56,7 @@ MUCH = 0.75  # of the area under the curve: three of four pairs of rows are told
 LEAST = 0.55  # an area below is no difference that a person would call one
 SCALE, OFFSET = 2.0, 1.0  # of the columns: no two samples of one kind are that far apart
 LEFT = 0.25  # of the area above 0.5 that may remain when one scale and offset per column explains the difference
+NEARLY_ALL = 0.95  # of what the other preparation reaches: what is below is a training that is impaired
 LEVEL, DISTANCE = 1e-6, 0.1  # of the chi-square test, and of the shares themselves
 
 
@@ -92,7 +94,7 @@ def judge(readings: Readings) -> list[Finding]:
     if not inputs and not shares:
         return []
     moved, retrained = harm(readings, "align_validation"), harm(readings, "train_on_validation")
-    if moved is not None and moved.harmed:
+    if moved is not None and (moved.harmed or (prepared_unequally(readings) and impairs(moved))):
         return [finding(readings, unequal_title(readings), moved, "columns as in the training rows")]
     if retrained is not None and retrained.harmed:
         title = "Training on a few validation rows teaches more about the others than all training rows"
@@ -101,7 +103,15 @@ def judge(readings: Readings) -> list[Finding]:
         return [finding(readings, unequal_title(readings), None, "")]
     area = readings.value("shift.auc")
     told = f"Validation rows are told from training rows in {100 * (area or 0.5):.0f} of 100 pairs"
-    return [finding(readings, told if inputs else "The targets of validation and training are spread otherwise", None, "")]
+    return [
+        finding(readings, told if inputs else "The targets of validation and training are spread otherwise", None, "")
+    ]
+
+
+def impairs(moved: Harm) -> bool:
+    """Whether parts that were prepared unequally, which is a fault by itself, cost the score anything beyond chance."""
+    worse = moved.plain.value - moved.constant < NEARLY_ALL * moved.room
+    return worse and moved.difference.low is not None and moved.difference.low > 0
 
 
 def unequal_title(readings: Readings) -> str:

@@ -1,0 +1,1 @@
+"""Fitting a few rows."""

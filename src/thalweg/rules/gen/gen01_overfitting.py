@@ -11,15 +11,19 @@ From there on the network learns what is particular to its training rows, and an
   the rows, with its interval. Where it was not measured, the loss curve with the interval of `fit.validation_loss` as
   an independent error of both ends, which is wider.
 - `train.loss` at both epochs.
+- `outcome.train_score` and `outcome.score`, what the network after its last step answers right of training and of
+  validation rows: without a distance between them beyond chance nothing was learned that is particular to its rows.
+- `twin.stop`: the training once more up to its best epoch, scored on the same validation rows. It decides where it was
+  trained: harm is less than 0.8 of what the twin reaches beyond a constant answer, by more than two standard errors.
 - `validation.accuracy`, `validation.balanced_accuracy` or `validation.r2`, where there is one: a cross-entropy may rise
   because a classifier grows too sure of its few mistakes, while it answers no worse (L42).
 
 ## Known limits
-It is a warning when the weights that were kept are harmed: the measure on the validation rows fell by more than chance
-and a twentieth, or there is no such measure and a tenth of what was learned is lost. Otherwise, and where the best
-epoch was kept, it is a note. A rise of less than three epochs is not told. A network that learned nothing but noise
-from the first epoch on has no best to rise from; the distance between `fit.train_loss` and `fit.validation_loss` is in
-the report.
+It is a warning when the weights that were kept are harmed: by the twin; where there is none, because the measure on the
+validation rows fell by more than chance and a twentieth; where there is no measure either, because a tenth of what was
+learned is lost, which for classes is a suspicion only. Otherwise, and where the best epoch was kept, it is a note. A
+rise of less than three epochs is not told. A network that learned nothing but noise from the first epoch on has no best
+to rise from; the distance between `fit.train_loss` and `fit.validation_loss` is in the report.
 
 ## Remedies
 - Keep the best epoch (`keep="best"`), or train shorter (safe).
@@ -32,8 +36,10 @@ Lecture row L37: training falls, validation rises.
 from math import sqrt
 from statistics import median
 
-from thalweg.findings import Evidence, Finding, Remedy
+from thalweg.findings import Evidence, Excluded, Finding, Remedy
 from thalweg.readings import Reading, Readings
+from thalweg.rules.gen.outcome import gap
+from thalweg.rules.harm import harm as harm_of
 from thalweg.rules.outcome import constant_loss, evidence, lost
 from thalweg.rules.trial import number
 
@@ -63,13 +69,20 @@ def judge(readings: Readings) -> list[Finding]:
         return []
     epoch, epochs = losses.index(best) + 1, len(losses)
     harmed, measure = harm(readings, best, losses[-1], rise)
+    twin = harm_of(readings, "stop")
+    if twin is not None:
+        harmed, measure = twin.harmed, twin.evidence(f"the training stopped at epoch {epoch}")
+    elif "outcome.score" in readings:
+        harmed = harmed and gap(readings)
     harmed = harmed and kept.value > best.value + 0.5 * rise.value  # the last weights were kept, not the best
+    # A loss may rise because answers grow too sure: of classes it shows no harm, of numbers it is the measure itself.
+    sure = twin is not None or bool(measure) or "task.classes" not in readings or "outcome.score" not in readings
     return [
         Finding(
             code=CODE,
             title=f"Overfitting: the validation loss has risen since epoch {epoch} of {epochs}",
             severity="warning" if harmed else "note",
-            standing="verified",
+            standing="verified" if sure or not harmed else "suspicion",
             cause="overfitting",
             why="The training loss still falls while rows that were not trained on are answered worse.",
             step=best.step,
@@ -78,7 +91,10 @@ def judge(readings: Readings) -> list[Finding]:
                 *evidence("difference, paired over the rows", rise, "interval above 0"),
                 Evidence("training loss at the same epochs", f"{number(before.value)} → {number(after.value)}"),
                 *measure,
+                *evidence("score on training rows, last weights", readings.last("outcome.train_score")),
+                *evidence("score on validation rows, last weights", readings.last("outcome.score")),
             ),
+            excluded=() if twin is None else (Excluded("network, loss, rate", "the twin has the same"), *twin.excluded),
             remedies=(
                 Remedy(f"Keep the best epoch, or stop at epoch {epoch}.", "safe", {"keep": "best"}),
                 Remedy("Raise the weight decay, or add dropout or augmentation.", "changes training"),

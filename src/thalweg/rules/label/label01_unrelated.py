@@ -30,8 +30,8 @@ rows the same picture can arise without broken labels.
 - Look at rows with their labels after all preparation, and join them again by their key (manual).
 
 ## References
-Ojala and Garriga, "Permutation Tests for Studying Classifier Performance" (JMLR 2010); Zhang et al., "Understanding deep
-learning requires rethinking generalization" (ICLR 2017); lecture row L35.
+Ojala and Garriga, "Permutation Tests for Studying Classifier Performance" (JMLR 2010); Zhang et al., "Understanding
+deep learning requires rethinking generalization" (ICLR 2017); lecture row L35.
 """
 
 from thalweg.findings import Evidence, Excluded, Finding, Remedy

@@ -12,6 +12,8 @@ they are more frequent there, or because finding them is the purpose), it fails 
 - `twin.balance`: the score of the training and of its twin on the same validation rows, paired. It is a warning where
   the training reaches less than 0.8 of what the twin reaches beyond one constant answer, by more than two standard
   errors. That happens where classes are rarer in the training rows than in the validation rows.
+- `reference.weighted`: the score of a plain learner with all classes weighed alike, on the same validation rows,
+  against the same learner without (`reference.weighted_gain`) and against the network, by the same limits.
 - `twin.balance_even`: the same with every class counted alike. It decides where the network answers no better than by
   always naming the most frequent class.
 - `outcome.balanced` and `reference.balanced`: where a weighted plain learner is better on rare classes, but the score
@@ -34,7 +36,7 @@ from typing import Literal
 
 from thalweg.findings import Evidence, Excluded, Finding, Remedy
 from thalweg.readings import Readings
-from thalweg.rules.harm import Harm, harm
+from thalweg.rules.harm import SHARE, Harm, harm
 from thalweg.rules.outcome import bottom, lost, top, with_interval
 from thalweg.rules.trial import number
 
@@ -44,6 +46,11 @@ STAGE = "training"
 NEEDS = ("balance.ratio",)
 
 REMEDY = "all classes alike in its batches"
+REMEDIES = (
+    Remedy("Weigh classes in the loss by the inverse of their rows, or draw them alike.", "changes training"),
+    Remedy("Collect more rows of the rare classes.", "manual"),
+)
+AT_STAKE = 0.1  # of the validation rows: answered wrong, and of a class that is rarer in training
 
 
 def judge(readings: Readings) -> list[Finding]:
@@ -54,7 +61,7 @@ def judge(readings: Readings) -> list[Finding]:
         return [finding(readings, whole, "warning")]
     if whole is not None and even is not None and even.harmed and only_frequent(whole):
         return [finding(readings, even, "warning")]
-    return by_reference(readings)
+    return by_weighing(readings) or by_reference(readings)
 
 
 def only_frequent(whole: Harm) -> bool:
@@ -83,11 +90,43 @@ def finding(readings: Readings, found: Harm, severity: Literal["warning", "note"
             Excluded("network, loss, learning rate, steps", "the twin has the same"),
             *found.excluded,
         ),
-        remedies=(
-            Remedy("Weigh the classes in the loss by the inverse of their rows, or draw them alike.", "changes training"),
-            Remedy("Collect more rows of the rare classes.", "manual"),
-        ),
+        remedies=REMEDIES,
     )
+
+
+def by_weighing(readings: Readings) -> list[Finding]:
+    """A plain learner that weighs classes alike does far better than the network, and than itself without."""
+    own, weighed = readings.last("outcome.score"), readings.last("reference.weighted")
+    gain, bar = readings.last("reference.weighted_gain"), readings.value("outcome.constant")
+    if own is None or weighed is None or gain is None or bar is None:
+        return []
+    if (readings.value("balance.at_stake") or 0.0) < AT_STAKE or bottom(gain) <= 0 or top(own) >= bottom(weighed):
+        return []
+    most = SHARE * (weighed.value - bar)
+    if max(own.value, weighed.value - gain.value) - bar >= most:
+        return []
+    ratio = readings.value("balance.ratio") or 1.0
+    return [
+        Finding(
+            code=CODE,
+            title=f"Rare classes are lost: {100 * own.value:.0f} % where a plain learner that weighs classes alike "
+            f"reaches {100 * weighed.value:.0f} %",
+            severity="warning",
+            standing="verified",
+            cause="class_imbalance",
+            why=f"The most frequent class has {ratio:,.0f} times the rows of the rarest, and the loss counts rows.",
+            evidence=(
+                Evidence(f"{own.note or 'score'} of the network on validation rows", with_interval(own)),
+                Evidence("a plain learner with all classes weighed alike", with_interval(weighed)),
+                Evidence("what the weights bring it, paired over the rows", with_interval(gain), "interval above 0"),
+                *recalls(readings),
+            ),
+            excluded=(
+                Excluded("too hard classes", "the same learner without weights does no better than the network"),
+            ),
+            remedies=REMEDIES,
+        )
+    ]
 
 
 def recalls(readings: Readings) -> tuple[Evidence, ...]:

@@ -20,6 +20,7 @@ unlearning, gradients are as large as the error, and rates that would be right l
 ## Known limits
 A loss without comparable outputs (several outputs, a contrastive loss) is only checked for being finite. A pretrained
 network is judged like any other: its start is below, not above. Probes are short: harm that shows late is not seen.
+Where the whole training with rescaled weights was no better afterwards, it becomes a note.
 
 ## Remedies
 - Standardize the inputs (safe): `Plan(preprocessing="standardize")`.
@@ -36,6 +37,7 @@ import math
 
 from thalweg.findings import Cause, Evidence, Excluded, Finding, Remedy
 from thalweg.readings import Reading, Readings
+from thalweg.rules.harm import Harm, harm
 from thalweg.rules.trial import Trial, number, trial
 
 CODE = "LOSS01"
@@ -43,6 +45,7 @@ NAME = "initial loss"
 STAGE = "check"
 NEEDS = ("loss.initial",)
 
+TWIN = "rescale"  # the whole training with rescaled weights, where it was made afterwards
 EXPLODED = 1e4  # growth of the spread between two layers before the numbers end: four decades are no rounding
 STANDARDIZE = Remedy("Standardize the inputs on the training rows.", "safe", {"preprocessing": "standardize"})
 RESCALE = Remedy(
@@ -72,26 +75,35 @@ def judge(readings: Readings) -> list[Finding]:
         ("input_scale", "standardized inputs", STANDARDIZE, trial(readings, "standardize_inputs")),
         ("init_scale", "rescaled initial weights", RESCALE, trial(readings, "rescale_weights")),
     ]
+    twin = harm(readings, TWIN)
     for cause, remedy, change, found in trials:
         if found is not None and found.decisive:
-            return [far(readings, initial, cause, remedy, change, found)]
+            return [far(readings, initial, cause, remedy, change, found, twin if cause == "init_scale" else None)]
     cause = "input_scale" if any(r.value > 10 for r in readings.of("input.rms")) else "init_scale"
     return [far(readings, initial, cause, "", STANDARDIZE if cause == "input_scale" else RESCALE, None)]
 
 
 def far(
-    readings: Readings, initial: Reading, cause: Cause, remedy: str, change: Remedy, found: Trial | None
+    readings: Readings,
+    initial: Reading,
+    cause: Cause,
+    remedy: str,
+    change: Remedy,
+    found: Trial | None,
+    twin: Harm | None = None,
 ) -> Finding:
     uniform = readings.value("loss.uniform") or 0.0
     evidence = (
         Evidence("loss at the start", interval(initial), f"{number(uniform)} when undecided"),
         Evidence("loss of the best constant answer", number(readings.value("loss.constant") or math.nan)),
         *(found.evidence(remedy) if found else ()),
+        *(twin.evidence(remedy) if twin else ()),
     )
+    harmless = twin is not None and twin.harmless  # the whole training has made up for its start
     return Finding(
         code=CODE,
         title=f"Loss at the start is {number(initial.value)}, an undecided network has {number(uniform)}",
-        severity="warning",
+        severity="note" if harmless else "warning",
         standing="verified" if found else "suspicion",
         cause=cause,
         why="The outputs are large and wrong before anything was learned, so that the first steps go into unlearning, "

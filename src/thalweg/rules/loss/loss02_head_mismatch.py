@@ -46,7 +46,7 @@ from dataclasses import replace
 
 from thalweg.findings import Evidence, Excluded, Finding, Remedy, Severity
 from thalweg.readings import Readings
-from thalweg.rules.harm import harm
+from thalweg.rules.harm import harm, works
 from thalweg.rules.trial import number
 
 CODE = "LOSS02"
@@ -98,7 +98,9 @@ def is_improper(readings: Readings) -> bool:
 
 
 def by_outcome(found: Finding, readings: Readings) -> Finding:
-    """A fault of which the whole training has shown that it costs nothing is a note; one that costs much is verified."""
+    """A fault that cost the whole training nothing, as a twin or the outcome shows, is a note; one that did is an error."""
+    if works(readings):
+        return replace(found, severity="note")
     cost = harm(readings, "likelihood")
     if cost is None:
         return found

@@ -2,9 +2,10 @@
 
 ## What it does
 Compares the plan's rate with the rates of a race: clones of the network that train from the same start on the same
-batches, each at a constant rate, and are scored on the same rows held out. It reports a rate above the interval of good
-ones when it does harm: before the training, when at this rate nothing is learned while a lower one learns; after it,
-when the whole training ended above the loss that the best rate had reached in the race's few steps.
+batches, each at a constant rate, and are scored on the same rows held out. Before the training it reports a rate
+above the interval of good ones when nothing is learned at it while a lower one learns. After the training it reports
+the rate when a twin of the training, the same but for a lower rate, reaches so much more that the training stays below
+0.8 of it.
 
 ## Why it is bad
 A step longer than the curvature allows makes the loss larger, not smaller. The weights are thrown about, units of ReLU
@@ -13,17 +14,22 @@ die, numbers overflow.
 ## Evidence used
 - `race.loss` and `race.excess` at the plan's rate and at the best, paired over blocks of the rows held out.
 - `race.start` and `race.constant`, the loss of the network's start and of the best constant answer.
-- `fit.train_loss`, the loss of the trained network in evaluation mode, against the best of the race.
-- Without a race only the curve: training loss above one and a half times its start. That is a suspicion.
+- `twin.lower_rate`: the training again at a lower rate, its score on the validation rows beside the training's, paired
+  over the rows, repeated in another order of rows where there was time.
+- Where outputs cannot be scored `fit.train_loss`, the loss of the trained network, against the best of the race.
+- `curvature.sharpness` against `curvature.limit`, the largest curvature at which the plan's steps are stable.
+- Without a race or a twin only the curve: training loss above one and a half times its start. That is a suspicion.
 
 ## Known limits
 The race runs at constant rates. With a warm-up a rate may hold that fails from the first step on, so that with a
 warm-up it is judged after the training only. A rate that is worse than the best and still trains is not reported, nor
-is a rate that the race itself chose. Where numbers stopped being finite, NUM01 reports. A
-training that has learned at least half of what the race shows to be learnable gets a note, not a warning.
+is a rate that the race itself chose. Where numbers stopped being finite, NUM01 reports. A training that is over and
+whose twin was not trained, for want of time, gets a suspicion; one whose twin is not better, or that has learned at
+least half of what the race shows to be learnable, a note. Where another remedy mends more than the rate, the rate is a
+note too.
 
 ## Remedies
-- The rate of the race, or `lr="auto"` (changes training).
+- The rate of the race or of the twin, or `lr="auto"` (changes training).
 - A clipped gradient, where single steps do the harm (changes training).
 
 ## References
@@ -31,57 +37,93 @@ Lecture row L36: the loss rises or turns NaN where the rate is too high.
 """
 
 from thalweg.findings import Evidence, Finding, Remedy
-from thalweg.readings import Readings
-from thalweg.rules.lr.race import Raced, raced, severity_of, short
+from thalweg.readings import Reading, Readings
+from thalweg.rules.lr.race import SHORTEST, Raced, at_rate, raced, severity_of, sharpness, short, standing_of
 from thalweg.rules.outcome import bottom, constant_loss, evidence, lost, rise_step
 from thalweg.rules.trial import number
+from thalweg.rules.twins import Twin, shown
 
 CODE = "LR01"
 NAME = "learning rate too high"
 STAGE = "training"
 NEEDS = ("plan.rate",)
+ALONG = True
 
+TWIN = "lower_rate"
 RISEN = 1.5  # times the loss at the start
+WHY = "Each step goes further than the slope holds, so that the loss does not fall."
+CLIP = Remedy("Clip the gradient's norm at 1.", "changes training", {"clip_norm": 1.0})
 
 
 def judge(readings: Readings) -> list[Finding]:
     if lost(readings):
         return []
-    found = raced(readings)
+    found, tried = raced(readings), shown(readings, TWIN)
+    if tried is not None:
+        return [by_twin(tried, found, readings)]
     if found is None:
         return [] if "race.rate" in readings else by_curve(readings)
     if not found.too_high:
         return []
     reached = readings.last("fit.train_loss")
     if reached is None:
-        harmed = learns_nothing(found, readings) and not readings.value("plan.warmup_steps")
+        nothing = found.steps >= SHORTEST and learns_nothing(found, readings)
+        harmed = nothing and not readings.value("plan.warmup_steps")
     else:
         harmed = bottom(reached) > (found.best.high or found.best.value) and (reached.step or 0) >= found.steps
-    if not harmed:
-        return []
+    return [by_race(found, reached, readings)] if harmed else []
+
+
+def by_race(found: Raced, reached: Reading | None, readings: Readings) -> Finding:
+    """The rate is above the good ones of the race, and the training learned nothing or ended above the race."""
     step = rise_step(readings, RISEN)
-    rate = found.rate.value
-    return [
-        Finding(
-            code=CODE,
-            title=f"The learning rate {number(found.plan)} is too high; {short(rate)} is best",
-            severity=severity_of(found, reached, readings),
-            standing="verified",
-            cause="lr_too_high",
-            why="Each step goes further than the slope holds, so that the loss does not fall.",
-            step=step,
-            evidence=(
-                *found.evidence(),
-                *evidence("training loss at the end", reached, "below the best of the race"),
-                *((Evidence("training loss above its start", f"from step {step:,} on"),) if step is not None else ()),
-            ),
-            excluded=(found.excluded,),
-            remedies=(
-                found.remedy,
-                Remedy("Clip the gradient's norm at 1.", "changes training", {"clip_norm": 1.0}),
-            ),
-        )
-    ]
+    return Finding(
+        code=CODE,
+        title=f"The learning rate {number(found.plan)} is too high; {short(found.rate.value)} is best",
+        severity=severity_of(found, reached, readings, TWIN),
+        standing=standing_of(reached, readings),
+        cause="lr_too_high",
+        why=WHY,
+        step=step,
+        evidence=(
+            *found.evidence(),
+            *evidence("training loss at the end", reached, "below the best of the race"),
+            *risen(step),
+            *sharpness(readings),
+        ),
+        excluded=(found.excluded,),
+        remedies=(found.remedy, CLIP),
+    )
+
+
+def by_twin(tried: Twin, found: Raced | None, readings: Readings) -> Finding:
+    """A twin at a lower rate reaches more."""
+    plan = readings.value("plan.rate")
+    assert plan is not None
+    agrees = found is not None and found.too_high
+    step = rise_step(readings, RISEN)
+    return Finding(
+        code=CODE,
+        title=f"The learning rate {number(plan)} is too high: at {short(tried.setting)} the training reaches "
+        f"{tried.reached} instead of {number(tried.harm.plain.value)}",
+        severity=tried.severity,
+        standing="verified" if agrees else tried.standing,
+        cause="lr_too_high",
+        why=WHY,
+        step=step,
+        evidence=(
+            *tried.evidence(f"rate {short(tried.setting)}"),
+            *(found.evidence() if found is not None else ()),
+            *risen(step),
+            *sharpness(readings),
+        ),
+        excluded=tried.excluded,
+        remedies=(at_rate(tried.setting), CLIP),
+    )
+
+
+def risen(step: int | None) -> tuple[Evidence, ...]:
+    return () if step is None else (Evidence("training loss above its start", f"from step {step:,} on"),)
 
 
 def learns_nothing(found: Raced, readings: Readings) -> bool:

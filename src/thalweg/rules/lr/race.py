@@ -2,10 +2,13 @@
 
 from dataclasses import dataclass
 
-from thalweg.findings import Evidence, Excluded, Remedy, Severity
+from thalweg.findings import Evidence, Excluded, Remedy, Severity, Standing
 from thalweg.readings import Reading, Readings
 from thalweg.rules.outcome import evidence, removed
 from thalweg.rules.trial import HALF, number
+from thalweg.rules.twins import cannot_be_harmed, not_better
+
+SHORTEST = 24  # steps of a race that says something of the training to come: of a shorter one even good rates look bad
 
 
 @dataclass(frozen=True)
@@ -19,6 +22,7 @@ class Raced:
         own: held-out loss of the plan's rate after as many steps, from the same start on the same batches.
         excess: own minus best, paired over the rows.
         steps: how many steps.
+        rates: all that were tried.
     """
 
     plan: float
@@ -27,6 +31,12 @@ class Raced:
     own: Reading
     excess: Reading
     steps: int
+    rates: tuple[float, ...] = ()
+
+    @property
+    def at_edge(self) -> bool:
+        """Whether the best rate is the highest or the lowest that was tried."""
+        return bool(self.rates) and float(self.best.place) in (min(self.rates), max(self.rates))
 
     @property
     def worse(self) -> bool:
@@ -47,9 +57,7 @@ class Raced:
 
     @property
     def remedy(self) -> Remedy:
-        rate = self.rate.value
-        text = f"Train at {short(rate)}, or leave the rate to the race."
-        return Remedy(text, "changes training", {"optimizer.lr": float(f"{rate:.2g}")})
+        return at_rate(self.rate.value)
 
     @property
     def excluded(self) -> Excluded:
@@ -76,7 +84,8 @@ def raced(readings: Readings) -> Raced | None:
     if not own or not excess:
         return None
     steps = int(readings.value("race.steps") or 0)
-    return Raced(plan, rate, best_of(readings, losses), own[-1], excess[-1], steps)
+    rates = tuple(float(r.place) for r in losses)
+    return Raced(plan, rate, best_of(readings, losses), own[-1], excess[-1], steps, rates)
 
 
 def best_of(readings: Readings, losses: list[Reading]) -> Reading:
@@ -87,14 +96,36 @@ def best_of(readings: Readings, losses: list[Reading]) -> Reading:
     )
 
 
-def severity_of(found: Raced, reached: Reading | None, readings: Readings) -> Severity:
-    """A warning, unless the training has learned at least half of what the short race shows to be learnable.
+def severity_of(found: Raced, reached: Reading | None, readings: Readings, name: str) -> Severity:
+    """A warning, unless the training shows that the rate does not matter so much.
 
-    A rate that is merely not the best is a note: the training reaches its goal, later.
+    A note where it has learned at least half of what the short race shows to be learnable, where a twin at another rate
+    is not better, or where nothing could be so much better: the training reaches its goal, later.
     """
+    if reached is not None and (cannot_be_harmed(readings) or not_better(readings, name)):
+        return "note"
     share = None if reached is None else removed(readings, reached.value)
     possible = removed(readings, found.best.value)
     return "note" if share is not None and possible is not None and share >= HALF * possible else "warning"
+
+
+def standing_of(reached: Reading | None, readings: Readings) -> Standing:
+    """Verified by the race before the training; after it a twin must show the harm, wherever one can be scored."""
+    return "suspicion" if reached is not None and "twin.plain" in readings else "verified"
+
+
+def at_rate(rate: float) -> Remedy:
+    """The remedy: this rate."""
+    text = f"Train at {short(rate)}, or leave the rate to the race."
+    return Remedy(text, "changes training", {"optimizer.lr": float(f"{rate:.2g}")})
+
+
+def sharpness(readings: Readings) -> tuple[Evidence, ...]:
+    """The largest curvature beside the one at which the plan's steps are still stable."""
+    found, limit = readings.last("curvature.sharpness"), readings.value("curvature.limit")
+    if found is None or limit is None:
+        return ()
+    return evidence("largest curvature of the loss at the end", found, f"{number(limit)} for stable steps")
 
 
 def short(value: float | None) -> str:

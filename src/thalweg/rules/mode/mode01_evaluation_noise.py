@@ -61,11 +61,16 @@ def judge(readings: Readings) -> list[Finding]:
             else "Something random is on in evaluation mode as well.",
             place=noise.place,
             evidence=(
-                Evidence("difference between two passes, of the deviation over rows", number(noise.value), f"{NOISE:g}"),
+                Evidence(
+                    "difference between two passes, of the deviation over rows", number(noise.value), f"{NOISE:g}"
+                ),
                 *((Evidence("the same with every dropout left out", "less than half"),) if dropout else ()),
                 *(cost.evidence("the noise left out") if cost else ()),
             ),
-            excluded=(Excluded("rounding", f"{number(noise.value)} is far above 1e-5"), *(cost.excluded if harmed else ())),
+            excluded=(
+                Excluded("rounding", f"{number(noise.value)} is far above 1e-5"),
+                *(cost.excluded if cost else ()),
+            ),
             remedies=(
                 Remedy("Write F.dropout(x, p, training=self.training), or use nn.Dropout.", "safe")
                 if dropout

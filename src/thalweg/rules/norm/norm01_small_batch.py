@@ -88,7 +88,11 @@ def judge(readings: Readings) -> list[Finding]:
                 Evidence("rows of a batch", f"{places[0].count}"),
                 Evidence("values per channel, fewest of all batch norms", number(values), f"{FEW_VALUES}"),
                 Evidence("batch norms with so few", f"{len(places)} of {len(readings.of('norm.values'))}"),
-                *((Evidence("training against evaluation, of the outputs' deviation", number(gap.value)),) if gap else ()),
+                *(
+                    (Evidence("training against evaluation, of the outputs' deviation", number(gap.value)),)
+                    if gap
+                    else ()
+                ),
                 *cost,
             ),
             excluded=excluded,

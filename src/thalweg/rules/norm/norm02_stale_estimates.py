@@ -11,11 +11,12 @@ network that was trained is not the network that answers.
 
 ## Evidence used
 - `twin.recalibrated.*`: scores on the validation rows with the estimates as they are, and measured anew.
+  An error where they are so far apart that the first is below 0.8 of the second, beyond a constant answer.
 - `norm.momentum`: how much of an estimate each batch replaces.
 
 ## Known limits
 Nothing is measured where the training reaches most of what there is. Norms that are kept in evaluation mode on purpose,
-as in a pretrained part, are left as they are.
+as in a pretrained part, are left as they are. Where batches are too small for a batch norm, that is NORM01's.
 
 ## Remedies
 - Measure the estimates anew after the training (safe).
@@ -28,6 +29,7 @@ Lecture row L16; Wu and Johnson, "Rethinking 'Batch' in BatchNorm" (2021), preci
 from thalweg.findings import Evidence, Finding, Remedy
 from thalweg.readings import Readings
 from thalweg.rules.harm import harm
+from thalweg.rules.norm.norm01_small_batch import judge as noisy
 from thalweg.rules.trial import number
 
 CODE = "NORM02"
@@ -38,7 +40,7 @@ NEEDS = ("twin.recalibrated.difference",)
 
 def judge(readings: Readings) -> list[Finding]:
     cost = harm(readings, "recalibrated")
-    if cost is None or not cost.harmed:
+    if cost is None or (cost.difference.low or 0.0) <= 0 or any(found.counts for found in noisy(readings)):
         return []
     momenta = sorted({reading.value for reading in readings.of("norm.momentum")})
     return [
@@ -46,14 +48,18 @@ def judge(readings: Readings) -> list[Finding]:
             code=CODE,
             title=f"With running estimates measured anew, {cost.plain.note} is {number(cost.changed.value)} "
             f"instead of {number(cost.plain.value)}",
-            severity="error",
+            severity="error" if cost.harmed else "note",
             standing="verified",
             cause="train_eval_mode",
-            why="Evaluation normalizes by running estimates that are not the mean and variance of the data, so that the "
-            "network that answers is another one than the one that was trained.",
+            why="Evaluation normalizes by running estimates that are not the mean and variance of the data: the network "
+            "that answers is another one than the one that was trained.",
             evidence=(
                 *cost.evidence("estimates measured anew on the training rows"),
-                *((Evidence("momentum of the batch norms", ", ".join(map(number, momenta)), "0.1 is usual"),) if momenta else ()),
+                *(
+                    (Evidence("momentum of the batch norms", ", ".join(map(number, momenta)), "0.1 is usual"),)
+                    if momenta
+                    else ()
+                ),
             ),
             excluded=cost.excluded,
             remedies=(

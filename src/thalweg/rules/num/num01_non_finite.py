@@ -38,6 +38,7 @@ CODE = "NUM01"
 NAME = "non-finite numbers"
 STAGE = "training"
 NEEDS = ("train.batch_loss",)
+ALONG = True
 
 GROWN = 3.0  # times the loss at the start, before the numbers were lost
 TENTH = 0.1

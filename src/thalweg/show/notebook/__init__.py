@@ -8,6 +8,7 @@ from thalweg.show.notebook.run import run_html
 from thalweg.show.notebook.values import (
     check_html,
     comparison_html,
+    diagnosis_html,
     finding_html,
     findings_html,
     pairs_html,
@@ -19,6 +20,7 @@ __all__ = [
     "Notebook",
     "check_html",
     "comparison_html",
+    "diagnosis_html",
     "finding_html",
     "findings_html",
     "in_notebook",

@@ -1,6 +1,9 @@
 """A training as it stands, drawn: how far it is, what was decided and found, its curves and its epochs."""
 
+from collections.abc import Sequence
+
 from thalweg.events import EpochEnded, Progress, StageEnded
+from thalweg.findings import Finding
 from thalweg.show.cards import as_call
 from thalweg.show.charts import Marker, Series, line_chart
 from thalweg.show.epochs import Column, columns_of
@@ -9,6 +12,7 @@ from thalweg.show.notebook.frame import framed
 from thalweg.show.notebook.run import head, verdict
 from thalweg.show.notebook.told import Told
 from thalweg.show.report.curves import first_up, spans_much
+from thalweg.show.report.diagnosis import diagnosis_grid
 from thalweg.show.report.findings import finding_cards
 from thalweg.show.report.html import Child, Html, card, code, element, table, table_row
 from thalweg.show.report.story import tone
@@ -24,7 +28,8 @@ def picture(told: Told) -> str:
         ending(told),
         *(stage_line(stage) for stage in told.stages),
         decisions(told),
-        *finding_cards(ordered(told.findings), change=as_call),
+        *finding_cards(findings_of(told), change=as_call),
+        diagnosis_grid(told.ended.diagnosis) if told.ended and told.ended.diagnosis else None,
         bar(told.progress, told.left) if told.progress and not (told.ended or told.closed) else None,
         curves(told),
         epoch_table(told.table, told.best) if told.newest else None,
@@ -35,8 +40,13 @@ def in_words(told: Told) -> str:
     """The training in plain text, for what shows no HTML."""
     name = told.started.run if told.started else "training"
     if told.ended:
-        return "\n".join([f"{name}: {told.ended.verdict}", *map(str, ordered(told.findings))])
+        return "\n".join([f"{name}: {told.ended.verdict}", *map(str, findings_of(told))])
     return f"{name}: {standing(told)}"
+
+
+def findings_of(told: Told) -> Sequence[Finding]:
+    """In the order of the diagnosis, once there is one."""
+    return told.ended.diagnosis.findings if told.ended and told.ended.diagnosis else ordered(told.findings)
 
 
 def standing(told: Told) -> str:

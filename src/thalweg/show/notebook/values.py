@@ -8,9 +8,10 @@ from thalweg.evaluate.result import Result
 from thalweg.findings import Finding
 from thalweg.plan import Plan
 from thalweg.show.cards import as_call
-from thalweg.show.findings import ordered, tally
+from thalweg.show.findings import kind, ordered, tally
 from thalweg.show.notebook.frame import framed
 from thalweg.show.report.decisions import plan_table
+from thalweg.show.report.diagnosis import diagnosis_grid
 from thalweg.show.report.findings import finding_card, finding_cards
 from thalweg.show.report.html import Html, card, element, pairs, table
 from thalweg.show.report.measures import result_cards
@@ -18,6 +19,7 @@ from thalweg.show.text import duration, plural
 
 if TYPE_CHECKING:
     from thalweg.doctor.check import Check
+    from thalweg.doctor.diagnosis import Diagnosis
 
 
 def finding_html(finding: Finding) -> str:
@@ -30,6 +32,16 @@ def findings_html(findings: Sequence[Finding]) -> str:
     return framed(
         titled(f"Findings: {tally(findings)}" if findings else "No findings"),
         *finding_cards(ordered(findings), change=as_call),
+    )
+
+
+def diagnosis_html(found: "Diagnosis") -> str:
+    """The verdict, a card for each finding, and what they come to."""
+    worst = next((kind(f) for f in found.findings if f.counts), "ok" if found.healthy else "note")
+    return framed(
+        element("div", element("p", found.verdict), cls=f"verdict {worst}"),
+        *finding_cards(found.findings, change=as_call),
+        diagnosis_grid(found),
     )
 
 

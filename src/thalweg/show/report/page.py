@@ -8,6 +8,7 @@ from thalweg.show.findings import kind, tally
 from thalweg.show.measures import interval
 from thalweg.show.report.curves import curves_section
 from thalweg.show.report.decisions import plan_section
+from thalweg.show.report.diagnosis import diagnosis_section
 from thalweg.show.report.facts import checks_section, data_section, environment_section
 from thalweg.show.report.findings import findings_section
 from thalweg.show.report.html import Child, Html, code, element, join, section
@@ -43,6 +44,7 @@ def page(story: Story) -> str:
     """The whole document."""
     sections = [
         findings_section(story),
+        diagnosis_section(story),
         measures_section(story),
         curves_section(story),
         section("layers", "Layers", layer_table(story)),

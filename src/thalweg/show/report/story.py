@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from thalweg.doctor.diagnosis import Diagnosis
 from thalweg.evaluate.result import Result
 from thalweg.findings import Finding
 from thalweg.readings import Reading, Readings
@@ -14,6 +15,7 @@ from thalweg.store import FILE, Store
 KEYS = (
     "created", "status", "seconds", "verdict", "model", "layers", "data", "split", "task", "plan", "decisions",
     "environment", "check", "probe", "best", "num_steps", "num_epochs", "seal", "source", "user_plan",
+    "diagnosis",
 )  # fmt: skip
 
 
@@ -39,6 +41,12 @@ class Story:
     @property
     def tone(self) -> str:
         return tone(self.status, self.findings)
+
+    @property
+    def diagnosis(self) -> Diagnosis | None:
+        """What was concluded; None of a run that has not ended, or was stored before diagnoses were."""
+        stored = self.facts.get("diagnosis")
+        return None if stored is None else Diagnosis.from_json(stored)
 
     def series(self, name: str, place: str = "") -> list[Reading]:
         """The readings of a curve that have a step, in the order of steps."""
@@ -66,4 +74,7 @@ def read_story(run_directory: Path, *prefixes: str) -> Story:
     stored = store.get("result")
     result = None if stored is None else Result.from_json(stored)
     name = store.get("name", run_directory.resolve().name)
-    return Story(name, facts, ordered(store.findings()), store.readings(*prefixes), result)
+    findings = store.findings()  # a diagnosis has put them into their order
+    return Story(
+        name, facts, findings if "diagnosis" in facts else ordered(findings), store.readings(*prefixes), result
+    )

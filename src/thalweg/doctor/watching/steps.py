@@ -1,0 +1,378 @@
+"""Sees steps of a loop through hooks on the network and the optimizer, without changing a bit of it.
+
+Between watched steps one hook on the optimizer counts. For a watched one hooks are put on the network before it and
+taken off after it; a tape runs from the network's output to the optimizer's step.
+"""
+
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from math import ceil
+from typing import Any, TypeGuard
+
+import torch
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from thalweg.doctor.watching.rows import SeenRows, inputs_of
+from thalweg.doctor.watching.sample import ModeReader, Modes, Pass, Sample
+from thalweg.measure.calls import first_tensor
+from thalweg.measure.function_modes import insert, remove
+from thalweg.measure.signal import Signal
+from thalweg.measure.tape import NAMED_LOSSES, Link, Reader, Tape, TapedLoss, Unreadable, chain, loss_in
+from thalweg.measure.watcher import tensors_in
+from thalweg.readings import Reading
+
+# Steps that are watched in any case: the beginning decides much, and later ones show other rows.
+FIRST = 11
+LIGHT = frozenset(range(FIRST)) | {k * 2**e for k in (2, 3) for e in range(3, 40)}
+FULL = frozenset((1, 10))  # where activations and updates are measured in any case
+GRADED = (0, 1, 2, 5, 10)  # where the gradients' norms are measured
+VERIFIED = 2  # losses that are repeated and compared bit by bit
+COMPARED = 3  # parameters, of at most COMPARED_SIZE entries, whose gradients are remembered over a step
+COMPARED_SIZE = 2**16
+PASSES_JUDGED = 64  # passes without gradient whose mode is read
+
+
+class StepWatch:
+    """Watches the steps of one optimizer on one network.
+
+    Args:
+        network: as the loop calls it.
+        inner: the same, or the module inside of a compiled one.
+        share: of the loop's time that watching may take.
+        on_sample: gets each watched step when it is over.
+    """
+
+    def __init__(
+        self, network: nn.Module, inner: nn.Module, *, share: float, on_sample: Callable[[Sample], None]
+    ) -> None:
+        self.network, self.inner, self.share, self.on_sample = network, inner, share, on_sample
+        self.compiled = inner is not network or network._compiled_call_impl is not None
+        self.optimizer: torch.optim.Optimizer | None = None
+        self.rows, self.modes = SeenRows(), ModeReader(inner)
+        self.losses: list[Tensor] = []
+        self.idle_modes: list[Modes] = []  # of passes without gradient
+        self.idle_sizes: list[int] = []
+        self.idle_same = False  # whether such passes got the same inputs twice running: averaged dropout
+        self.readings: list[Reading] = []
+        self.loss: TapedLoss | None = None
+        self.alternative: TapedLoss | None = None  # what the loop reports, where it descends another sign
+        self.count = self.verified = 0
+        self.called = False  # whether the network was ever called as a whole
+        self.sample: Sample | None = None
+        self.closed: Sample | None = None  # the last one, until the loss is reported
+        self.spent = 0.0
+        self.missing: dict[str, nn.Parameter] = {}
+        self._signal = None if self.compiled else Signal(inner)
+        self._attached: AbstractContextManager[None] | None = None
+        self._tape = Tape(self._backward)
+        self._taping = False
+        self._next = 0
+        self._handles: list[RemovableHandle] = []  # of one watched step
+        self._kept: list[RemovableHandle] = []
+        self._idle: RemovableHandle | None = None
+        self._last_idle: Tensor | None = None
+        self._old: list[tuple[nn.Parameter, Tensor]] = []
+        self._light_active = 0.0
+        self._entered = 0.0
+
+    # ------------------------------------------------------------------ beginning and end
+
+    def start(self, optimizer: torch.optim.Optimizer) -> None:
+        """From here on the optimizer's steps count."""
+        self.optimizer = optimizer
+        held = {id(p) for group in optimizer.param_groups for p in group["params"]}
+        self.missing = {n: p for n, p in self.inner.named_parameters() if p.requires_grad and id(p) not in held}
+        small = sorted((p for p in self.held() if 1 < p.numel() <= COMPARED_SIZE), key=Tensor.numel, reverse=True)
+        self._compared = small[:COMPARED]
+        self._kept.append(optimizer.register_step_post_hook(self._after_step))
+        if self.modes.matters and not self.compiled:
+            self._idle = self.network.register_forward_pre_hook(self._see_idle)
+        self.started = time.perf_counter()
+        self._arm()
+
+    def held(self) -> list[nn.Parameter]:
+        """Parameters that the optimizer steps."""
+        assert self.optimizer is not None
+        return [p for group in self.optimizer.param_groups for p in group["params"]]
+
+    def stop(self) -> None:
+        """Takes off everything; safe at any time."""
+        self._disarm()
+        for handle in self._kept:
+            handle.remove()
+        self._kept = []
+        if self._idle is not None:
+            self._idle.remove()
+            self._idle = None
+        self._last_idle = None
+
+    def report(self, loss: Any) -> None:
+        """The loop says what its loss was in the step that it has just made."""
+        if isinstance(loss, Tensor):
+            self.losses.append(loss.detach())
+        else:
+            self.losses.append(torch.tensor(float(loss)))
+        if self.sample is not None and self.sample.backwards:  # backward came after the step
+            self._close()
+        if self.closed is not None:
+            self._compare(loss)
+            self._finish()
+
+    # ------------------------------------------------------------------ one watched step
+
+    def _arm(self) -> None:
+        started = time.perf_counter()
+        step = self.count
+        full = self._signal is not None and (step in FULL or step > max(FULL))
+        self.sample = Sample(step, full=full)
+        self._handles = [
+            self.network.register_forward_pre_hook(self._enter, with_kwargs=True),
+            self.network.register_forward_hook(self._leave, with_kwargs=True, always_call=True),
+        ]
+        if self.optimizer is not None:
+            self._handles.append(self.optimizer.register_step_pre_hook(self._before_step))
+            self._old = [(p, p.grad.clone()) for p in self._compared if is_dense(p.grad)]
+        if step > 1 and not self.called:
+            self._begin_tape("cpu")
+        if full and self._signal is not None:
+            self._attached = self._signal.attached()
+            self._attached.__enter__()
+        self.spent += time.perf_counter() - started
+
+    def _disarm(self) -> None:
+        self._detach_signal()
+        for handle in self._handles:
+            handle.remove()
+        self._handles, self._old = [], []
+        if self._taping:
+            remove(self._tape)
+            self._taping = False
+        self._tape.notes.clear()
+        self._tape.noting = False
+
+    def _begin_tape(self, device: str) -> None:
+        if not self._taping:
+            insert(self._tape)
+            self._taping = True
+        self._tape.begin(device)
+
+    def _enter(self, network: nn.Module, args: Any, kwargs: Any) -> None:
+        sample = self.sample
+        if sample is None or not torch.is_grad_enabled() or in_backward():
+            return
+        started = time.perf_counter()
+        if not sample.passes:
+            self._entered = started
+        with torch._C.DisableTorchFunction():
+            sample.modes.append(self.modes.read())
+        self.spent += time.perf_counter() - started
+
+    def _leave(self, network: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
+        sample = self.sample
+        if sample is None or not torch.is_grad_enabled() or in_backward():
+            return
+        started = time.perf_counter()
+        if any(t.requires_grad for t in tensors_in(output)):
+            self.called = True
+            sample.passes.append(Pass(args, kwargs, output))
+            found = first_tensor(output)
+            self._begin_tape("cpu" if found is None else found.device.type)
+        self.spent += time.perf_counter() - started
+
+    def _detach_signal(self) -> None:
+        if self._attached is not None:
+            self._attached.__exit__(None, None, None)
+            self._attached = None
+
+    def _backward(self, root: Tensor) -> None:
+        """Called right before `backward` runs."""
+        sample = self.sample
+        if sample is None:
+            return
+        started = time.perf_counter()
+        sample.backwards += 1
+        self._compare_gradients(sample)
+        if sample.passes and root.dim() == 0:
+            self._read_loss(sample, root)
+        sample.passes.clear()
+        self._tape.notes.clear()
+        self.spent += time.perf_counter() - started
+
+    def _compare_gradients(self, sample: Sample) -> None:
+        """Whether the gradient of the step before is still there."""
+        left = [(p.grad, old) for p, old in self._old if p.grad is not None and p.grad.layout == old.layout]
+        if not any(bool(g.any()) for g, _ in left):  # synchronizes
+            sample.stale = False
+        elif all(torch.equal(g, old) for g, old in left):
+            sample.stale = True
+
+    def _read_loss(self, sample: Sample, root: Tensor) -> None:
+        links = chain(self._tape.notes, root)
+        core = loss_in(links)
+        sample.value, sample.links = core.tensor.detach(), links
+        if len(sample.passes) > 1:
+            sample.reason = "the network is called several times for one loss"
+            return
+        seen = sample.passes[0]
+        inputs = inputs_of(self.inner, seen.args, seen.kwargs)
+        if inputs is None:
+            sample.reason = "the network is called with arguments that are no tensors of rows"
+            return
+        if not isinstance(seen.output, Tensor) or not seen.output.dim():
+            sample.reason = f"the network returns {type(seen.output).__name__}, not one tensor"
+            return
+        reader = Reader(self._tape.notes, seen.output, len(seen.output))
+        try:
+            loss, target = reader.read(core.tensor, self._tape.autocast)
+            if self.verified < VERIFIED and not loss.repeats(seen.output, target, core.tensor):
+                raise Unreadable("called again, it gives another value: it keeps a state or draws random numbers")
+        except Unreadable as error:
+            sample.reason = f"{error}"
+            return
+        except Exception as error:  # whatever the loss calls; the loop itself is not concerned
+            sample.reason = f"its calls cannot be repeated ({type(error).__name__})"
+            return
+        self.verified += 1
+        sample.loss, self.loss = loss, loss
+        if core.factor > 0 and links[-1].factor < 0:
+            turned = next(link for link in links if link.factor < 0)
+            self.alternative = read_or_none(reader, turned)
+        self.rows.add(sample.step, inputs, target)
+
+    def _before_step(self, optimizer: Any, args: Any, kwargs: Any) -> Any:
+        """Looks at the gradients; where a closure computes them inside of the step, after the closure."""
+        sample = self.sample
+        if sample is None:
+            return None
+        closure = kwargs.get("closure") or next((a for a in args[1:] if callable(a)), None)
+        if closure is None:
+            self._look(sample)
+            return None
+
+        def observed(*given: Any, **named: Any) -> Any:
+            result = closure(*given, **named)
+            if sample.graded is None:
+                self._look(sample)
+            return result
+
+        if "closure" in kwargs:
+            return args, {**kwargs, "closure": observed}
+        return tuple(observed if a is closure else a for a in args), kwargs
+
+    @torch.no_grad()
+    def _look(self, sample: Sample) -> None:
+        started = time.perf_counter()
+        self._detach_signal()
+        with torch._C.DisableTorchFunction():
+            assert self.optimizer is not None
+            sample.rates = tuple(float(group["lr"]) for group in self.optimizer.param_groups if "lr" in group)
+            sample.graded = any(p.grad is not None and bool(p.grad.any()) for p in self.held())  # synchronizes
+            if self.missing and sample.step in GRADED:
+                sample.missed = squared_norm(list(self.missing.values()))
+                sample.squared = sample.missed + squared_norm(self.held())
+            if sample.full and self._signal is not None:
+                named = [(n, p) for n, p in self.inner.named_parameters() if p.requires_grad]
+                names, parameters = [n for n, _ in named], [p for _, p in named]
+                self._signal.before_update(names, parameters, [p.grad for p in parameters])
+        self.spent += time.perf_counter() - started
+
+    def _after_step(self, optimizer: Any, args: Any, kwargs: Any) -> None:
+        """The only hook that runs in every step."""
+        self.count += 1
+        sample = self.sample
+        if sample is None:
+            if self.count >= self._next or self.count in LIGHT:
+                self._arm()
+            return
+        if self.closed is not None:  # the loss of the step before was not reported
+            self._finish()
+        if sample.backwards or self.count > sample.step + 1:
+            self._close()
+
+    def _close(self) -> None:
+        sample = self.sample
+        assert sample is not None
+        started = time.perf_counter()
+        active = started - self._entered if self._entered else 0.0
+        if sample.full and sample.graded is not None and self._signal is not None:
+            with torch.no_grad():
+                self._signal.after_update()
+            self.readings += self._signal.readings(sample.step)
+            self._signal.forget()
+        self._disarm()
+        self.sample, self.closed, self._entered = None, sample, 0.0
+        self.spent += time.perf_counter() - started
+        if sample.full:  # what the hooks on layers took is not on our own clock
+            self.spent += max(0.0, active - self._light_active) if self._light_active else 0.0
+        elif active:
+            self._light_active = min(active, self._light_active or active)
+        self._plan(sample)
+
+    def _plan(self, sample: Sample) -> None:
+        """When the next step is watched: as soon as all watching, its own included, is within the share."""
+        elapsed = time.perf_counter() - self.started
+        each = self.spent / max(len(self.rows.steps) + 1, 1)
+        affordable = (self.spent + 2 * each) / max(self.share, 1e-9) - elapsed
+        per_step = elapsed / max(self.count, 1)
+        self._next = self.count + max(1, ceil(affordable / max(per_step, 1e-9)))
+        if self.count >= self._next or self.count in LIGHT:
+            self._arm()
+
+    def _finish(self) -> None:
+        sample = self.closed
+        assert sample is not None
+        if sample.links:
+            last = sample.links[-1]
+            sample.descent = (last.name, last.factor) if last.name in NAMED_LOSSES else None
+        self.closed, sample.links, sample.loss = None, [], None  # they hold the graph
+        self.on_sample(sample)
+
+    def _compare(self, loss: Any) -> None:
+        """Where the loop reports a loss with the other sign than the one it descends: that one is its loss."""
+        assert self.closed is not None
+        link = next((link for link in self.closed.links if link.tensor is loss), None)
+        if link is not None and link.factor < 0:
+            self.readings.append(Reading("loop.reported", link.factor, step=self.closed.step, note=link.name))
+            self.loss = self.alternative or self.loss
+
+    # ------------------------------------------------------------------ passes without gradient
+
+    def _see_idle(self, network: nn.Module, args: tuple[Any, ...]) -> None:
+        if torch.is_grad_enabled():
+            return
+        with torch._C.DisableTorchFunction():
+            self.idle_modes.append(self.modes.read())
+            given = first_tensor(args)
+            if given is not None:
+                self.idle_sizes.append(len(given) if given.dim() else 1)
+                last = self._last_idle
+                same = last is not None and last.shape == given.shape and torch.equal(last, given)
+                self.idle_same = self.idle_same or same
+                self._last_idle = given
+        if len(self.idle_modes) >= PASSES_JUDGED and self._idle is not None:
+            self._idle.remove()
+            self._idle = self._last_idle = None
+
+
+def in_backward() -> bool:
+    """Whether autograd is running: activation checkpointing calls the network again then."""
+    return torch._C._current_graph_task_id() >= 0
+
+
+def is_dense(gradient: Tensor | None) -> TypeGuard[Tensor]:
+    return gradient is not None and gradient.layout == torch.strided
+
+
+def squared_norm(parameters: list[nn.Parameter]) -> float:
+    """Of their gradients together."""
+    norms = [p.grad.detach().float().norm().square() for p in parameters if p.grad is not None]
+    return float(torch.stack(norms).sum()) if norms else 0.0  # synchronizes
+
+
+def read_or_none(reader: Reader, link: Link) -> TapedLoss | None:
+    try:
+        return reader.read(link.tensor)[0]
+    except Unreadable:
+        return None

@@ -1,0 +1,1 @@
+"""Rules about a training loop of the user's own, as `tw.watch` sees it."""
