@@ -2,6 +2,7 @@
 
     python benchmarks/doctor.py [--file ../shared/cases/open.jsonl] [--kind faulty] [--only ID ...] [--json out.jsonl]
     python benchmarks/doctor.py --generated                      # benchmarks/healthy_programs.json
+    python benchmarks/doctor.py --generated --watch              # in a bare loop, under tw.watch
     python benchmarks/doctor.py --summarize out*.jsonl           # the tables of what was written before
 
 Each program is first checked (`experiment.check`) and then trained (`experiment.train`) under `Plan.plain` with probes,
@@ -28,7 +29,7 @@ from typing import Any
 
 import torch
 from doctor_tables import tables
-from healthy_programs import LIST, load_programs
+from healthy_programs import LIST, load_programs, train_plain
 
 import thalweg as tw
 from thalweg.errors import ThalwegError
@@ -144,9 +145,9 @@ def told(finding: Finding) -> dict[str, Any]:
     return {name: getattr(finding, name) for name in names} | {"text": str(finding)}
 
 
-def examine(program: Any, loop: Any, seed: int) -> dict[str, Any]:
+def examine(program: Any, loop: Any, seed: int, *, watch: bool = False) -> dict[str, Any]:
     """One program; what is raised is part of the result."""
-    started, plan = time.perf_counter(), plan_of(program)
+    started, plan = time.perf_counter(), None if watch else plan_of(program)
     try:
         with tempfile.TemporaryDirectory() as directory:
             found = watched(program, loop, seed) if plan is None else examined(program, plan, directory, seed)
@@ -164,7 +165,7 @@ def programs_of(options: argparse.Namespace) -> Iterator[tuple[Any, str, Any]]:
     """Each chosen program, its outcome, and what runs its own loop."""
     if options.generated:
         chosen = [p for p in load_programs(LIST, options.data) if not options.only or p.id in options.only]
-        yield from ((program, "fine", None) for program in chosen[options.part :: options.of])
+        yield from ((program, "fine", train_plain) for program in chosen[options.part :: options.of])
         return
     sys.path.insert(0, str(options.cases))
     from programs import custom_loop, make_program, specs  # type: ignore[import-not-found]
@@ -198,6 +199,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--file", type=Path, help="programs; their outcomes lie beside it as *.truth.jsonl")
     parser.add_argument("--data", type=Path, help="the folder of the data files; by default ../data beside the file")
     parser.add_argument("--generated", action="store_true", help="the healthy programs of this folder instead")
+    parser.add_argument("--watch", action="store_true", help="all by a bare loop under tw.watch")
     parser.add_argument("--only", nargs="+", help="ids; their findings are printed")
     parser.add_argument("--kind", choices=["faulty", "healthy"])
     parser.add_argument("--source")
@@ -232,7 +234,7 @@ def main() -> None:
     for program, state, loop in programs_of(options):
         if program.id in done:
             continue
-        record = {"state": state, **examine(program, loop, options.seed)}
+        record = {"state": state, **examine(program, loop, options.seed, watch=options.watch)}
         records.append(record)
         print(line_of(record), flush=True)
         if options.only:

@@ -19,6 +19,7 @@ import random
 import time
 import warnings
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -325,8 +326,11 @@ def noise_of(found: Data, value: float) -> float:
     return 2 * math.sqrt(max(value * (1 - value), 0.01) / rows)
 
 
-def train_plain(program: Program, seed: int) -> float:
-    """The metric after a plain loop; minus infinity where it diverged or took too long."""
+def train_plain(program: Program, watch: Any = None, *, seed: int, most_seconds: float = math.inf) -> float:
+    """The metric after a plain loop; minus infinity where it diverged or took too long.
+
+    `watch(network, optimizer)` is a context with `.step(loss)`.
+    """
     torch.manual_seed(seed)
     network, (x, y) = program.build_model(), program.train
     if program.spec["loss"] == "binary_cross_entropy" and program.task == "binary":
@@ -336,17 +340,20 @@ def train_plain(program: Program, seed: int) -> float:
     order, rows, size = torch.Generator().manual_seed(seed), len(y), program.batch_size
     steps, step, started = program.epochs * math.ceil(rows / size), 0, time.thread_time()
     schedule = SCHEDULES.get(program.schedule)
-    for _ in range(program.epochs):
-        for batch in torch.randperm(rows, generator=order).split(size):
-            if schedule:
-                optimizer.param_groups[0]["lr"] = options["lr"] * schedule.factor(step, steps)
-            optimizer.zero_grad()
-            loss = program.plain_loss(called(network, take(x, batch)), y[batch])
-            loss.backward()
-            optimizer.step()
-            step += 1
-        if not math.isfinite(float(loss)) or time.thread_time() - started > MOST_SECONDS:
-            return -math.inf
+    with watch(network, optimizer) if watch else nullcontext() as watcher:
+        for _ in range(program.epochs):
+            for batch in torch.randperm(rows, generator=order).split(size):
+                if schedule:
+                    optimizer.param_groups[0]["lr"] = options["lr"] * schedule.factor(step, steps)
+                optimizer.zero_grad()
+                loss = program.plain_loss(called(network, take(x, batch)), y[batch])
+                loss.backward()
+                optimizer.step()
+                if watcher is not None:
+                    watcher.step(loss)
+                step += 1
+            if not math.isfinite(float(loss)) or time.thread_time() - started > most_seconds:
+                return -math.inf
     network.eval()
     with torch.no_grad():
         return program.metric(called(network, program.validation[0]))
@@ -362,7 +369,7 @@ def verified(name: str, folder: Path, count: int) -> list[Spec]:
     constant, outputs = constant_of(found), reference_outputs(found)
     shipped = [] if outputs is None else [measure(found, each) for each in outputs]
     programs = [program_of(draw(name, index, found), folder) for index in range(count)]
-    reached = {p.id: [train_plain(p, SEEDS[0])] for p in programs}
+    reached = {p.id: [train_plain(p, seed=SEEDS[0], most_seconds=MOST_SECONDS)] for p in programs}
     best = max([*shipped, *(values[0] for values in reached.values())])
 
     def fine(values: list[float], reference: float) -> bool:
@@ -373,7 +380,7 @@ def verified(name: str, folder: Path, count: int) -> list[Spec]:
 
     for program in programs:
         if reached[program.id][0] > -math.inf and fine(reached[program.id], best):
-            reached[program.id] += [train_plain(program, seed) for seed in SEEDS[1:]]
+            reached[program.id] += [train_plain(program, seed=seed) for seed in SEEDS[1:]]
     full = {key: values for key, values in reached.items() if len(values) == len(SEEDS)}
     reference = max([*shipped, *map(median, full.values())], default=-math.inf)
     if reference - constant < max(LEAST_GAIN, noise_of(found, reference) if full else 0):

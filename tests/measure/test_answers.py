@@ -7,8 +7,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from thalweg.measure.answers import examine, sheet_of
-from thalweg.measure.head import head_of
+from thalweg.measure.answers import Sheet, examine, sheet_of, takes_logarithm
+from thalweg.measure.head import FREE, head_of
 
 G = torch.Generator().manual_seed(0)
 ROWS, CLASSES = 200, 10
@@ -154,3 +154,11 @@ def test_a_sum_is_told_and_divided_by_its_rows():
     found = examined(lambda o, t: F.cross_entropy(o, t, reduction="sum"), free(LOGITS), LABELS)
     assert found["loss.batch_factor"] == pytest.approx(2.0, rel=1e-5)
     assert found["loss.constant"] == pytest.approx(entropy(LABELS), rel=1e-5)
+
+
+def test_a_logarithm_of_probabilities_rises_by_ln_100():
+    target = torch.arange(40) % 5
+    given = Sheet(lambda o, t: F.nll_loss((o + 1e-7).log(), t), torch.zeros(40, 5), target, FREE, num_classes=5)
+    assert abs(takes_logarithm(given) - math.log(100)) < 0.01
+    given = Sheet(F.cross_entropy, torch.zeros(40, 5), target, FREE, num_classes=5)
+    assert abs(takes_logarithm(given)) < 0.05

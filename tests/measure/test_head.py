@@ -53,3 +53,15 @@ def test_free_numbers_and_outputs_are_inverse(head):
     assert bool((outputs >= head.low).all())
     assert bool((outputs <= head.high).all())
     torch.testing.assert_close(head.outputs(head.free(outputs)), outputs, rtol=1e-4, atol=1e-5)
+
+
+def test_softmax_of_probabilities_keeps_its_inner_head():
+    free = torch.randn(6, 4, requires_grad=True)
+    twice = head_of(free.softmax(1).softmax(1))
+    assert (twice.kind, twice.inner.kind) == ("softmax", "softmax")
+    torch.testing.assert_close(twice.outputs(free), free.softmax(1).softmax(1))
+    assert head_of(torch.sigmoid(free).softmax(1)).inner.kind == "sigmoid"
+    assert head_of(free.log_softmax(1).softmax(1)).inner is None
+    right = torch.eye(4)
+    highest = float(torch.tensor(1.0).exp() / (torch.tensor(1.0).exp() + 3))
+    assert abs(float(twice.outputs(twice.free(right)).max()) - highest) < 1e-3  # e / (e + 3)

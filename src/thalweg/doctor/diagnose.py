@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from thalweg.doctor.diagnosis import CauseFound, Diagnosis
+from thalweg.doctor.diagnosis import CauseFound
+from thalweg.doctor.diagnosis import Diagnosis as Diagnosis
 from thalweg.doctor.effects import explain
 from thalweg.doctor.excluded import evidence_of_health, ruled_out
 from thalweg.doctor.ignore import Wishes
@@ -28,8 +29,8 @@ def diagnose(readings: Readings, wishes: Wishes | None = None) -> Diagnosis:
     wishes = wishes or Wishes()
     judged = judge_all(readings, filter(wishes.judges, all_rules()))
     kept, ignored, unused = wishes.kept(judged.findings)
-    findings, effects = explain(merge(kept))
-    findings = rank(findings)
+    roots, effects = explain(merge(kept))
+    findings = rank(roots)
     causes = causes_of(findings, effects)
     return Diagnosis(
         findings=findings,
@@ -114,7 +115,7 @@ def unknown(findings: Sequence[Finding], readings: Readings) -> tuple[str, ...]:
     places = readings.places("diagnosis.short")
     short = [place.replace("_", " ") for place in places if readings.value("diagnosis.short", place)]
     if short:
-        lines.append(f"no time was left for: {', '.join(short)} (`thalweg diagnose RUN --seconds` gives more)")
+        lines.append(f"no time was left for: {', '.join(short)} (thalweg diagnose RUN --seconds S gives more)")
     explained = any(f.counts or is_doubt(f) for f in findings)
     if learned(readings) is False and not explained:
         lines.append("undetermined: why validation rows are answered no better than by one constant answer")

@@ -198,8 +198,24 @@ def by_reason(not_judged: Iterable[NotJudged]) -> list[tuple[str, list[NotJudged
 
 
 def unjudged_lines(not_judged: Sequence[NotJudged]) -> list[str]:
-    """`"no epoch was completed: ACT03, GEN01"`."""
-    return [f"{reason}: {', '.join(each.code for each in rules)}" for reason, rules in by_reason(not_judged)]
+    """`"ACT03, GEN01: no epoch was completed"`."""
+    return [f"{spans([each.code for each in rules])}: {reason}" for reason, rules in by_reason(not_judged)]
+
+
+def spans(codes: Sequence[str]) -> str:
+    """Codes with three or more in a row as a span.
+
+    >>> spans(["ACT01", "LOOP01", "LOOP02", "LOOP03", "LOOP05"])
+    'ACT01, LOOP01–LOOP03, LOOP05'
+    """
+    runs: list[list[str]] = []
+    for code in codes:
+        family, number = code[:-2], int(code[-2:])
+        if runs and runs[-1][-1] == f"{family}{number - 1:02}":
+            runs[-1].append(code)
+        else:
+            runs.append([code])
+    return ", ".join(f"{run[0]}–{run[-1]}" if len(run) > 2 else ", ".join(run) for run in runs)
 
 
 def ignored_lines(ignored: Sequence[IgnoredFinding], unused: Sequence[str]) -> list[str]:

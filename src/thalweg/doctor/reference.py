@@ -15,7 +15,7 @@ from thalweg.doctor.bench import Bench
 from thalweg.doctor.case import Case
 from thalweg.measure.score import Score, score
 from thalweg.probes.budget import Budget
-from thalweg.probes.labels import association
+from thalweg.probes.labels import association, noise
 from thalweg.probes.plain_features import is_tokens
 from thalweg.probes.reference import Reference, Target, fit, interval, reference_readings, target_of
 from thalweg.readings import Reading, Readings
@@ -65,6 +65,9 @@ def judge_outcome(case: Case, readings: Readings) -> list[Reading]:
         half = 1.96 * float(gain.std()) / math.sqrt(len(gain))
         mean = float(gain.mean())
         found.append(Reading("reference.gain", mean, "", case.steps, mean - half, mean + half, len(gain), best.name))
+    ids = ids_of(case.train, len(train[1]), bench.seed)
+    if ids is not None:
+        found += noise(reference, ids[: len(few[1])], step=case.steps)
     if "labels.chance" not in readings:
         found += dependence(reference, target, validation[0], bench, step=case.steps)
     return found
@@ -135,14 +138,13 @@ def part(feeder: Feeder, count: int, seed: int) -> Part | None:
     rows = at_hand(feeder.rows)
     if not isinstance(rows, Rows | DatasetRows) or not len(rows):
         return None
-    count = min(count if isinstance(rows, Rows) else min(count, READ_ROWS), len(rows))
+    count = count if isinstance(rows, Rows) else min(count, READ_ROWS)
     if isinstance(rows, Rows):
         numbers = sum(value[:1].numel() for value in tensors_of(rows.inputs))
         count = min(count, MAX_NUMBERS // max(numbers, 1))
     if count < 1:
         return None
-    draw = torch.Generator().manual_seed(mix(SAMPLE, seed, len(rows)))
-    drawn = read(rows, torch.randperm(len(rows), generator=draw)[:count])
+    drawn = read(rows, drawn_rows(rows, count, seed))
     fed = Feeder(
         drawn,
         batch_size=256,
@@ -160,6 +162,18 @@ def part(feeder: Feeder, count: int, seed: int) -> Part | None:
         targets.append(target)
     shapes = {tuple(tuple(v.shape[1:]) for v in (*tensors_of(x), y)) for x, y in zip(inputs, targets, strict=True)}
     return (join(inputs), torch.cat(targets)) if len(shapes) == 1 else None
+
+
+def drawn_rows(rows: Rows | DatasetRows, count: int, seed: int) -> Tensor:
+    """Positions of a random sample."""
+    draw = torch.Generator().manual_seed(mix(SAMPLE, seed, len(rows)))
+    return torch.randperm(len(rows), generator=draw)[:count]
+
+
+def ids_of(feeder: Feeder, count: int, seed: int) -> Tensor | None:
+    """The numbers, in the user's data, of the rows that `part` draws."""
+    rows = feeder.rows
+    return rows.ids[drawn_rows(rows, count, seed)] if isinstance(rows, Rows | DatasetRows) else None
 
 
 def scored(network: nn.Module, rows: Part, bench: Bench) -> Score | None:

@@ -1,19 +1,22 @@
 """After a training: what it would have reached with a loss that fits its last layer."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from thalweg.data.rows import Batch
 from thalweg.doctor.case import Case
 from thalweg.measure.head import FREE
 from thalweg.measure.score import Score
-from thalweg.probes.harm import harm
+from thalweg.probes.harm import ERRORS, MARGIN, compared, harm
 from thalweg.probes.headless import without_head
-from thalweg.probes.twin import Twin, score_of
+from thalweg.probes.twin import Twin, score_of, train
 from thalweg.readings import Reading, Readings
 from thalweg.rules.loss.loss02_head_mismatch import is_improper
 from thalweg.train.losses import NAMED
 
 FEW = 16  # rows that show the last operation
+LONGER = 4  # times the training's steps at least
+MOST_STEPS = 3000
 
 
 def twin_of(case: Case) -> Twin:
@@ -54,12 +57,33 @@ def try_likelihood(case: Case, readings: Readings) -> list[Reading]:
         task=start.task,
         head=FREE,
     )
-    return harm(
+    reached = scores_reached(case)
+    found = harm(
         "likelihood",
-        scores_reached(case),
+        reached,
         plain,
         changed,
         steps=case.steps,
         step_seconds=case.step_seconds,
         budget=case.budget,
     )
+    if found and all(score.value - score.constant < ERRORS * score.error for score in reached):
+        found += in_more_steps(case, plain, changed)
+    return found
+
+
+def in_more_steps(case: Case, plain: Twin, changed: Twin) -> list[Reading]:
+    """Both once more, with as many steps as the budget affords: a training that learned nothing yet tells nothing."""
+    steps = min(int(0.4 * case.budget.left / max(MARGIN * case.step_seconds, 1e-9)), MOST_STEPS)
+    if steps < LONGER * case.steps:
+        return []
+    scores, fewest = [], steps
+    for twin in (plain, changed):
+        longer = replace(twin, num_steps=steps)
+        network, done = train(longer, steps=steps, budget=case.budget)
+        fewest = min(fewest, done)
+        scores.append(score_of(longer, network))
+    own, other = scores
+    if own is None or other is None or fewest < steps:
+        return []
+    return compared("likelihood_long", own, other.each - own.each, other.value, steps / case.steps)

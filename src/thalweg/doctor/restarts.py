@@ -29,7 +29,10 @@ from thalweg.rules.harm import harm
 from thalweg.rules.loss.loss01_initial_loss import far_above
 from thalweg.rules.signal import LET_THROUGH, RESCALE, explodes, saturated
 
-LOOKS = (0.25, 0.5, 1.0)  # of the training's steps: a start that is much better is so after a quarter
+LOOKS = (0.1, 0.25, 0.5, 1.0)  # of the training's steps: a start that is much better shows it early
+WARM = 2  # steps that tell what one costs in this thread's time; the training's own clock ran on a busy machine
+CONTROL = 0.5  # of the time left, which the control may take
+LEAST_SECONDS = 0.1  # below it nothing is begun
 SLOPE = 0.3  # of the leaky ReLU: Keras' default, large enough that 18 layers pass a gradient through
 SOFT, DYING = frozenset({"softmax", "log_softmax"}), frozenset({"relu", "relu6"})
 FLAT = SOFT | {"sigmoid", "tanh", "hardsigmoid", "softsign"}
@@ -60,7 +63,7 @@ def try_other_activations(case: Case, readings: Readings) -> list[Reading]:
 
 def tried(case: Case, asked: list[str]) -> list[Reading]:
     """The twins with these remedies; none where the training did so well that no twin could show harm."""
-    if not asked or not case.budget.affords(LOOKS[0] * case.steps * case.step_seconds):
+    if not asked or not case.budget.affords(LEAST_SECONDS):
         return []
     plain = twin_of(case, case.start)
     reached = [s for s in (score_of(plain, case.last), score_of(plain, case.kept)) if s is not None]
@@ -116,15 +119,19 @@ def leaky_relu(x: torch.Tensor) -> torch.Tensor:
 
 
 def restart(name: str, own: Score, plain: Twin, remedied: Twin, *, case: Case) -> list[Reading]:
-    """Trains the twin until it shows harm, looking at a quarter and half of the steps, and at all of them.
+    """Trains the twin until it shows harm, looking at shares of the steps, and at all of them.
 
-    Where it does, a control: the training as it was, in another order of rows, for as many steps. Readings as
+    Where it does, a control: the training as it was, in another order of rows, for as many steps or more. Readings as
     `rules.harm` reads them. A twin that stopped early only makes the verdict milder.
     """
     found: list[Reading] = []
-    lane, seconds = Lane(remedied), case.step_seconds
+    lane = Lane(remedied)
+    lane.advance(min(WARM, case.steps), budget=case.budget)
+    seconds = lane.seconds / max(lane.done, 1)
     for share in LOOKS:
         steps = max(ceil(share * case.steps), 1) - lane.done
+        if steps <= 0:
+            continue
         if not case.budget.affords(steps * seconds):
             break
         lane.advance(steps, budget=case.budget)
@@ -135,15 +142,16 @@ def restart(name: str, own: Score, plain: Twin, remedied: Twin, *, case: Case) -
         found = compared(name, own, other.each - own.each, other.value, lane.done / max(case.steps, 1))
         shown = harm(Readings(found), name)
         if shown is not None and shown.harmed:
-            return found + control(name, own, plain, case.budget, done=lane.done, seconds=seconds)
+            most = min(case.steps, int(CONTROL * case.budget.left / seconds))
+            return found + control(name, own, plain, case.budget, steps=max(most, lane.done), seconds=seconds)
     return found
 
 
-def control(name: str, own: Score, plain: Twin, budget: Budget, *, done: int, seconds: float) -> list[Reading]:
+def control(name: str, own: Score, plain: Twin, budget: Budget, *, steps: int, seconds: float) -> list[Reading]:
     """What the training reaches in another order of rows, where the budget allows it."""
-    if not budget.affords(done * seconds):
+    if not budget.affords(steps * seconds):
         return []
     assert isinstance(plain.plan.seed, int)
     again = plain.with_seed(plain.plan.seed + OTHER_ORDER)
-    reached = score_of(again, train(again, steps=done, budget=budget)[0])
+    reached = score_of(again, train(again, steps=steps, budget=budget)[0])
     return [] if reached is None else [Reading(f"twin.{name}.control", reached.value, note=own.name)]

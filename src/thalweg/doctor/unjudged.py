@@ -8,9 +8,9 @@ from thalweg.rules import rule
 
 # How the name of a reading begins, and why it may be missing; the first that fits is told.
 BEFORE = "nothing was examined before the first step (probes=False)"
-AFTER = "nothing was examined after the training (probes=False, or it was interrupted); `thalweg diagnose` does it"
+AFTER = "nothing was examined after the training (probes=False, or it was interrupted); thalweg diagnose does it"
 UNTRAINED = "no epoch was completed"
-OWN_LOOP = "it asks about a loop of one's own (`tw.watch`)"
+OWN_LOOP = "it asks about a loop of one's own (tw.watch)"
 WHY = (
     ("speed.", "the training was too short for its speed to matter, or its rows lie in memory"),
     ("loop.", OWN_LOOP),
@@ -60,5 +60,7 @@ def reason(missing: list[str], readings: Readings, *, before: bool) -> str:
         return BEFORE
     if "train.loss" in readings and first.startswith(("outcome.", "reference.")) and "outcome.score" not in readings:
         return AFTER
+    if first.startswith("race.") and "race.rate" in readings:
+        return "the race of rates found no reason to go so far"
     told = next((why for start, why in WHY if first.startswith(start)), None)
     return told or "what it reads was not measured here"

@@ -35,6 +35,7 @@ REWRITES = frozenset(
         *("to", "type", "type_as", "cuda", "cpu", "contiguous"),
     )
 )
+WRITES = frozenset(("__setitem__", "__iadd__", "__isub__", "__imul__", "__itruediv__", "__idiv__", "__ipow__"))
 RANDOM = ("rand", "dropout", "bernoulli", "normal", "multinomial")
 SHAPED = frozenset(("view", "reshape", "arange", "zeros", "ones", "full", "expand", "new_zeros", "new_ones", "eye"))
 DIVIDES = frozenset(("div", "true_divide", "__truediv__", "__div__"))
@@ -54,7 +55,18 @@ class Noted:
 
     @property
     def name(self) -> str:
-        return getattr(self.function, "__name__", "")
+        return name_of(self.function)
+
+    @property
+    def writes(self) -> bool:
+        """Whether it changes its first argument: `x.mul_(2)`, `x += 1`, `x[0] = 1`."""
+        name = self.name
+        return name in WRITES or (name.endswith("_") and not name.endswith("__"))
+
+    @property
+    def moves_nothing(self) -> bool:
+        """Whether it gave back what it got, as `x.float()` does of a float32."""
+        return not self.writes and any(self.result is a for a in self.args)
 
 
 class Tape(TorchFunctionMode):
@@ -88,7 +100,7 @@ class Tape(TorchFunctionMode):
             return function(*args, **kwargs)
         result = function(*args, **kwargs)
         if self.noting:
-            if type(result) is Tensor or isinstance(result, Tensor | tuple | list) or name_of(function) == "__setitem__":
+            if isinstance(result, Tensor | tuple | list) or name_of(function) == "__setitem__":
                 self.notes.append(Noted(function, args, kwargs, result))
             self.noting = len(self.notes) <= MOST_CALLS
         return result
@@ -188,13 +200,13 @@ def chain(notes: list[Noted], root: Tensor) -> list[Link]:
     >>> [(link.name, link.factor) for link in chain(tape.notes, root)]
     [('__truediv__', 1.0), ('neg', 0.25), ('mse_loss', -0.25)]
     """
-    makers = {id(note.result): note for note in notes if isinstance(note.result, Tensor)}
+    makers = {id(n.result): n for n in notes if isinstance(n.result, Tensor) and not n.moves_nothing}
     found, factor, tensor, scaler = [], 1.0, root, True
     while True:
         note = makers.get(id(tensor))
         found.append(Link(tensor, factor, note.name if note else "", scaler))
         below = None if note is None else scaled_by(note)
-        if below is None or below[0] is tensor:
+        if below is None:
             return found
         tensor, factor, scaler = below[0], factor * below[1], scaler and below[2]
 
@@ -202,7 +214,7 @@ def chain(notes: list[Noted], root: Tensor) -> list[Link]:
 def scaled_by(note: Noted) -> tuple[Tensor, float, bool] | None:
     """The tensor that a call multiplied by a number, the number, and whether that is a tensor; None for others."""
     args = note.args
-    if not args or not all(isinstance(a, Tensor | int | float) for a in args):
+    if not args or note.writes or not all(isinstance(a, Tensor | int | float) for a in args):
         return None
     if isinstance(args[0], Tensor) and args[0].dim() == 0:
         if note.name in NEGATES:
@@ -249,6 +261,8 @@ class Reader:
         given = [t for t in tree_leaves((note.args, note.kwargs)) if isinstance(t, Tensor)]
         used = {id(t): self.versions[id(t)] for t in given if id(t) in self.versions}
         self.arguments.append(used)
+        if note.moves_nothing:
+            return
         if not isinstance(note.result, Tensor):
             for t in tree_leaves(note.result) if used else ():
                 self.versions[id(t)] = -9 - number  # one of several results: not followed further
@@ -256,7 +270,7 @@ class Reader:
             self.versions[id(note.result)] = number
         else:
             self.outside[id(note.result)] = note
-        if note.name == "__setitem__" and note.args and (used or id(note.args[0]) in self.versions):
+        if note.name == "__setitem__" and used:
             self.versions[id(note.args[0])] = -9 - number
 
     def read(self, loss: Tensor, autocast: tuple[str, torch.dtype] | None = None) -> tuple[TapedLoss, Tensor]:
@@ -329,7 +343,6 @@ class Reader:
         self, number: int, target: Tensor, rewritten: dict[int, int], constants: dict[int, Tensor]
     ) -> tuple[Callable[..., Any], Any, Any, Slot]:
         note, used = self.notes[number], self.arguments[number]
-        writes = note.name.endswith("_") and not note.name.endswith("__")
         counts = note.name in SHAPED or (note.name in (*DIVIDES, *MULTIPLIES) and self.rows > SMALL_BATCH)
 
         def place(value: Any) -> Any:
@@ -338,7 +351,7 @@ class Reader:
                     return Slot(used[id(value)])
                 if id(value) in rewritten:
                     return Slot(rewritten[id(value)])
-                if writes:
+                if note.writes:
                     raise Unreadable("a tensor from outside is written to")
                 if value is target:
                     return TARGET

@@ -1,5 +1,6 @@
 """Whether labels depend on their inputs at all: plain learners on the true labels, and on labels dealt out anew."""
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -9,6 +10,8 @@ from thalweg.probes.reference import NEIGHBORS, Reference
 from thalweg.readings import Reading
 
 PERMUTATIONS = 19  # the true labels are the best of 20 by chance once in 20
+LEAST_EXPLAINED = 0.3  # of the target, by plain learners: with less, a row that they contradict means little
+SHOWN = 20  # suspect rows
 MOST_COLUMNS = 12  # of targets: more are mixed at random into so many, which keeps what depends on the inputs
 
 
@@ -75,3 +78,44 @@ def association(reference: Reference, *, seed: int = 0) -> Association:
         shares.append(1 - torch.stack(left).min(0).values / total)
     best = torch.stack(shares).max(0).values.double().cpu()
     return Association(float(best[0]), best[1:], len(values))
+
+
+def noise(reference: Reference, rows: Tensor, *, step: int | None = None) -> list[Reading]:
+    """How many labels are another class's, and the most suspect rows.
+
+    The leave-one-out output for the class that a row is labeled with is compared with the outputs for classes that are
+    neither the label nor the best answer (of two classes: for the losing one). A label dealt out at random is one of
+    these, so that its output lies below their median for half of the wrong rows and for hardly any right one:
+
+        noise = 2 * share of rows whose own output is at most that median
+
+    Readings `labels.noise` with its 95 % interval, and `labels.suspect` at the place of a row's number, by how much
+    another class's output exceeds the label's. Nothing where plain learners explain little, or targets are no classes.
+
+    Args:
+        reference: fitted on the rows that are looked at.
+        rows: `[N]` their numbers in the user's data.
+        step: of the readings.
+    """
+    codes = reference.target.codes
+    best = next((learner for learner in reference.learners if learner.name in reference.ridges), None)  # has no ties
+    if codes is None or best is None or best.explained < LEAST_EXPLAINED:
+        return []
+    output = reference.target.values - best.error
+    label = codes[:, None]
+    own = output.gather(1, label)[:, 0]
+    leading = output.argmax(1, keepdim=True)
+    if output.shape[1] > 2:
+        rest = torch.ones_like(output, dtype=torch.bool).scatter_(1, label, False).scatter_(1, leading, False)
+        usual = output[rest].median()
+    else:
+        usual = output.min(1).values.median()
+    share, count = float((own <= usual).double().mean()), len(codes)
+    half = 2 * 1.96 * math.sqrt(max(share * (1 - share), 1 / count) / count)
+    value = 2 * share
+    margin = output.scatter(1, label, -torch.inf).max(1).values - own
+    order = margin.argsort(descending=True)[:SHOWN].cpu()
+    found = [Reading("labels.noise", value, "train", step, max(value - half, 0.0), value + half, count)]
+    return found + [
+        Reading("labels.suspect", float(margin[k]), str(int(rows[k])), step) for k in order.tolist() if margin[k] > 0
+    ]

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from itertools import zip_longest
 
 from rich.text import Text
 
@@ -68,7 +69,7 @@ def point(label: str, body: str, style: str, *, width: int) -> list[Text]:
 
 
 def evidence_lines(evidence: tuple[Evidence, ...], *, width: int) -> list[Text]:
-    """The evidence in aligned columns between two empty edges; one column where the width does not allow three."""
+    """The evidence in aligned columns between two empty edges; where the width does not allow three, in two."""
     edge = styled(EDGE, ("| ", "cyan"))
     room = width - edge.cell_len
     rows = [(styled(e.what), styled((e.value, "bold")), f"(limit {e.limit})" if e.limit else "") for e in evidence]
@@ -79,7 +80,26 @@ def evidence_lines(evidence: tuple[Evidence, ...], *, width: int) -> list[Text]:
         beside = Text.assemble(name, " " * (what - name.cell_len + 2), amount)
         if limit:
             beside.append(" " * (value - amount.cell_len + 2)).append_text(styled((limit, "dim")))
-        stacked = Text.assemble(name, ": ", amount, (f"  {limit}" if limit else "", "dim"))
-        lines += [beside] if beside.cell_len <= room else wrapped(stacked, room)
+        lines.append(beside)
+    if any(line.cell_len > room for line in lines):
+        lines = [line for row in rows for line in two_columns(*row, left=min(what, room * 11 // 20), room=room)]
     empty = Text.assemble(edge)
     return [empty, *(Text.assemble(edge, line) for line in lines), empty.copy()] if lines else [empty]
+
+
+def two_columns(name: Text, amount: Text, limit: str, *, left: int, room: int) -> list[Text]:
+    """What was measured on the left, the value with its limit beside or below it on the right, each broken for itself.
+
+    On a narrow screen one below the other.
+    """
+    right = room - left - 2
+    told = Text.assemble(amount, "  ", styled((limit, "dim"))) if limit else amount
+    if right < 16:
+        return wrapped(Text.assemble(name, ": ", told), room)
+    if limit and told.cell_len > right:
+        values = [*wrapped(amount, right), *wrapped(styled((limit, "dim")), right)]
+    else:
+        values = wrapped(told, right)
+    names = wrapped(name, left)
+    pairs = zip_longest(names, values, fillvalue=Text())
+    return [Text.assemble(a, " " * (left + 2 - a.cell_len), b) for a, b in pairs]

@@ -69,13 +69,14 @@ def candidates(case: Case, signs: Signs, *, poor: bool) -> list[Candidate]:
 def rates(plain: Twin, signs: Signs, *, poor: bool) -> list[Candidate]:
     """Lower and higher rates: the race's where it names one, and steps of ten."""
     own, found = signs.plan_rate, []
-    lower = 5.0 * signs.too_high + 2.0 * signs.risen + 1.0 * poor - 1.0 * signs.too_low - 0.5 * signs.falling
-    higher = 5.0 * signs.too_low + 1.5 * (signs.falling and poor) + 1.0 * signs.small_updates
+    far = 5.0 if poor else 2.5  # what the race says; a training that does well may have a rate far from the race's
+    lower = far * signs.too_high + 2.0 * signs.risen + 1.0 * poor - 1.0 * signs.too_low - 0.5 * signs.falling
+    higher = far * signs.too_low + 1.5 * (signs.falling and poor) + 1.0 * signs.small_updates
     higher += 0.8 * poor - 1.0 * signs.too_high
     for name, suspicion, sign in (("lower_rate", lower, -1), ("higher_rate", higher, 1)):
         wanted = [own * factor**sign for factor in FACTORS]
         if signs.raced_rate is not None and sign * log10(signs.raced_rate / own) > SAME:
-            beyond = [FACTORS[0] ** sign * signs.raced_rate] if signs.at_edge else []
+            beyond = [FACTORS[0] ** sign * signs.raced_rate] if signs.at_edge and poor else []
             known = [*beyond, signs.raced_rate]
             wanted = known + [r for r in wanted if all(abs(log10(r / k)) > SAME for k in known)]
         for place, rate in enumerate(wanted):

@@ -9,6 +9,7 @@ from torch import nn
 from thalweg.doctor.case import Case
 from thalweg.measure.decay import decay_pull
 from thalweg.measure.untouched import untouched
+from thalweg.parts.optimizers import SGD, Adagrad, Adam, NAdam, RAdam, RMSprop
 from thalweg.parts.regularizers.recognize import noises
 from thalweg.probes.twin import windows
 from thalweg.readings import Reading, Readings
@@ -19,6 +20,7 @@ from thalweg.train.step import stepper_of, undecayed
 PART = 5  # the curve's last fifth is compared with the one before
 LATE = 0.01  # of the peak: a rate below it hardly moves anything any more
 SMALL_UPDATE = 1e-4  # update by weight, median over layers and steps: a tenth of the usual thousandth
+COUPLED = (SGD, Adam, Adagrad, NAdam, RAdam, RMSprop)  # whose decay is a part of the gradient
 DECAY_ROWS = 512  # that the loss's gradient is taken over
 
 
@@ -137,7 +139,8 @@ def describe_decay(case: Case) -> list[Reading]:
     """`decay.ratio` and `decay.balance` of the last weights, by the gradient over some batches."""
     plan = case.plan
     assert plan.optimizer != "auto"
-    if not plan.optimizer.weight_decay and plan.regularizer is None:
+    coupled = plan.optimizer.weight_decay if isinstance(plan.optimizer, COUPLED) else 0.0
+    if not coupled and plan.regularizer is None:
         return []
     size = max(1, DECAY_ROWS // (case.train.batch_size * plan.accumulate))
     if not case.budget.affords(2 * size * case.step_seconds):
@@ -152,7 +155,7 @@ def describe_decay(case: Case) -> list[Reading]:
     return decay_pull(
         [step.parameters[k] for k in kept],
         [gradients[k] for k in kept],
-        weight_decay=plan.optimizer.weight_decay,
+        weight_decay=coupled,
         regularizer=plan.regularizer,
         step=case.steps,
     )

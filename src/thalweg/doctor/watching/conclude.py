@@ -145,8 +145,8 @@ def experiment(
         found = checked(watch, material, readings, said)
         if found is not None:
             readings.extend(found.readings)
-            if at_fault(readings):
-                said.append("the rate: the loop itself is at fault, so that what it reached says nothing about the rate")
+            if asks_for_twin(readings) or at_fault(readings):
+                said.append("the rate: the loop itself is unusual, so that what it reached says nothing about the rate")
             else:
                 readings.extend(fit_of(material, watch.count))
                 readings.extend(raced(watch, material, readings, budget, said))

@@ -118,6 +118,8 @@ def unequal_title(readings: Readings) -> str:
     scale, offset = readings.value("shift.scale"), readings.value("shift.offset")
     if scale is None or offset is None:
         return "Validation rows are not prepared like training rows"
+    if not prepared_unequally(readings):
+        return "With mean and deviation of the training rows, validation rows are answered much better"
     return (
         f"Validation rows are not prepared like training rows: deviation {number(scale)} times theirs, mean "
         f"{number(offset)} deviations away"

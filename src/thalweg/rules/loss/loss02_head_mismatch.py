@@ -23,7 +23,8 @@ ln(1 + (K-1)/e); sigmoid before a loss on logits cannot say no; ReLU at the end 
 - `loss.alignment`: cosine between the gradient of the loss through the last layer and that of cross-entropy on free
   outputs. Below 0.99 (sigmoid under a categorical loss, one sigmoid per class, mean squares of classes) it is a note.
 - `twin.likelihood.*`: after a training that stayed below what is possible, the same training with cross-entropy on the
-  numbers before the last activation. It makes the note an alarm, or shows that a proven fault cost nothing.
+  numbers before the last activation; `twin.likelihood_long.*`, where nothing was learned yet, both with more steps. It
+  makes the note an alarm, or shows that a proven fault cost nothing.
 
 ## Known limits
 A loss that takes more than one output tensor, or compares rows with each other, is not judged. A sigmoid under a
@@ -98,7 +99,7 @@ def is_improper(readings: Readings) -> bool:
 
 
 def by_outcome(found: Finding, readings: Readings) -> Finding:
-    """A fault that cost the whole training nothing, as a twin or the outcome shows, is a note; one that did is an error."""
+    """A fault that cost the training nothing, as a twin or the outcome shows, is a note; one that did is an error."""
     if works(readings):
         return replace(found, severity="note")
     cost = harm(readings, "likelihood")
@@ -116,6 +117,9 @@ def improper(readings: Readings) -> Finding | None:
     if alignment is None or alignment >= ALIGNED or "task.classes" not in readings:
         return None
     cost = harm(readings, "likelihood")
+    longer = harm(readings, "likelihood_long")
+    if longer is not None and longer.harmed and not (cost is not None and cost.harmed):
+        cost = longer
     harmed = cost is not None and cost.harmed
     if not harmed and kind not in LIMITED:
         return None
@@ -132,6 +136,11 @@ def improper(readings: Readings) -> Finding | None:
         evidence=(
             Evidence("cosine with the gradient of cross-entropy, mean over rows", number(alignment), f"{ALIGNED:g}"),
             *(cost.evidence("cross-entropy on free outputs") if cost else ()),
+            *(
+                (Evidence("both trained longer", f"{cost.steps:.3g} times the steps"),)
+                if cost and cost.steps > 1
+                else ()
+            ),
         ),
         excluded=cost.excluded if cost and harmed else (),
         remedies=(Remedy("Leave out the last activation and use cross_entropy, on one output per class.", "manual"),),

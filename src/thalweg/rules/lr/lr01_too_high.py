@@ -16,6 +16,8 @@ die, numbers overflow.
 - `race.start` and `race.constant`, the loss of the network's start and of the best constant answer.
 - `twin.lower_rate`: the training again at a lower rate, its score on the validation rows beside the training's, paired
   over the rows, repeated in another order of rows where there was time.
+  A twin that a third of the steps takes above the whole training counts too where the race agrees and plain learners
+  (`reference.score`) reach so much more that the training stays below 0.8 of it.
 - Where outputs cannot be scored `fit.train_loss`, the loss of the trained network, against the best of the race.
 - `curvature.sharpness` against `curvature.limit`, the largest curvature at which the plan's steps are stable.
 - Without a race or a twin only the curve: training loss above one and a half times its start. That is a suspicion.
@@ -41,7 +43,7 @@ from thalweg.readings import Reading, Readings
 from thalweg.rules.lr.race import SHORTEST, Raced, at_rate, raced, severity_of, sharpness, short, standing_of
 from thalweg.rules.outcome import bottom, constant_loss, evidence, lost, rise_step
 from thalweg.rules.trial import number
-from thalweg.rules.twins import Twin, shown
+from thalweg.rules.twins import Twin, faster, shown
 
 CODE = "LR01"
 NAME = "learning rate too high"
@@ -59,6 +61,8 @@ def judge(readings: Readings) -> list[Finding]:
     if lost(readings):
         return []
     found, tried = raced(readings), shown(readings, TWIN)
+    if tried is None and found is not None and found.too_high:
+        tried = faster(readings, TWIN)
     if tried is not None:
         return [by_twin(tried, found, readings)]
     if found is None:

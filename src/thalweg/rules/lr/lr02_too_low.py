@@ -15,6 +15,8 @@ The loss falls so slowly that the training is over before it has learned what it
   steps.
 - `twin.higher_rate`: the training again at a higher rate, its score on the validation rows beside the training's,
   paired over the rows, repeated in another order of rows where there was time. It may need fewer steps.
+  A twin that a third of the steps takes above the whole training counts too where the race agrees and plain learners
+  (`reference.score`) reach so much more that the training stays below 0.8 of it.
 - Where outputs cannot be scored `fit.train_loss`, the loss of the trained network, against the best of the race.
 
 ## Known limits
@@ -37,7 +39,7 @@ from thalweg.readings import Reading, Readings
 from thalweg.rules.lr.race import Raced, at_rate, raced, severity_of, short, standing_of
 from thalweg.rules.outcome import bottom, evidence, lost
 from thalweg.rules.trial import number
-from thalweg.rules.twins import Twin, shown
+from thalweg.rules.twins import Twin, faster, shown
 
 CODE = "LR02"
 NAME = "learning rate too low"
@@ -53,6 +55,8 @@ def judge(readings: Readings) -> list[Finding]:
     if lost(readings):
         return []
     found, tried = raced(readings), shown(readings, TWIN)
+    if tried is None and found is not None and found.too_low:
+        tried = faster(readings, TWIN)
     if tried is not None:
         return [by_twin(tried, found, readings)]
     if found is None or not found.too_low:

@@ -51,8 +51,8 @@ def judge(readings: Readings) -> list[Finding]:
             severity="error" if cost.harmed else "note",
             standing="verified",
             cause="train_eval_mode",
-            why="Evaluation normalizes by running estimates that are not the mean and variance of the data: the network "
-            "that answers is another one than the one that was trained.",
+            why="Evaluation normalizes by running estimates that are not the mean and variance of the data: another "
+            "network answers than the one that was trained.",
             evidence=(
                 *cost.evidence("estimates measured anew on the training rows"),
                 *(

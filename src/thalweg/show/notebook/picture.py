@@ -12,7 +12,7 @@ from thalweg.show.notebook.frame import framed
 from thalweg.show.notebook.run import head, verdict
 from thalweg.show.notebook.told import Told
 from thalweg.show.report.curves import first_up, spans_much
-from thalweg.show.report.diagnosis import diagnosis_grid
+from thalweg.show.report.diagnosis import causes_card, diagnosis_grid
 from thalweg.show.report.findings import finding_cards
 from thalweg.show.report.html import Child, Html, card, code, element, table, table_row
 from thalweg.show.report.story import tone
@@ -28,6 +28,7 @@ def picture(told: Told) -> str:
         ending(told),
         *(stage_line(stage) for stage in told.stages),
         decisions(told),
+        causes_card(told.ended.diagnosis) if told.ended and told.ended.diagnosis else None,
         *finding_cards(findings_of(told), change=as_call),
         diagnosis_grid(told.ended.diagnosis) if told.ended and told.ended.diagnosis else None,
         bar(told.progress, told.left) if told.progress and not (told.ended or told.closed) else None,

@@ -6,7 +6,7 @@ from thalweg.show.cards import as_call
 from thalweg.show.notebook.frame import framed
 from thalweg.show.report.curves import curve_card, first_up, series_of
 from thalweg.show.report.decisions import plan_of
-from thalweg.show.report.diagnosis import diagnosis_grid
+from thalweg.show.report.diagnosis import causes_card, diagnosis_grid
 from thalweg.show.report.findings import finding_cards
 from thalweg.show.report.html import Html, card, code, element
 from thalweg.show.report.measures import confusion_card, fit_card, measure_card
@@ -22,6 +22,7 @@ def run_html(directory: Path) -> str:
         head(story.name, about(story), story.status),
         verdict(sentence(story), story.tone, "interrupted" if story.status == "interrupted" else ""),
         tiles(story),
+        causes_card(story.diagnosis) if story.diagnosis else None,
         *finding_cards(story.findings, change=as_call),
         diagnosis_grid(story.diagnosis) if story.diagnosis else None,
         curves(story),

@@ -11,7 +11,7 @@ from thalweg.show.cards import as_call
 from thalweg.show.findings import kind, ordered, tally
 from thalweg.show.notebook.frame import framed
 from thalweg.show.report.decisions import plan_table
-from thalweg.show.report.diagnosis import diagnosis_grid
+from thalweg.show.report.diagnosis import causes_card, diagnosis_grid
 from thalweg.show.report.findings import finding_card, finding_cards
 from thalweg.show.report.html import Html, card, element, pairs, table
 from thalweg.show.report.measures import result_cards
@@ -40,6 +40,7 @@ def diagnosis_html(found: "Diagnosis") -> str:
     worst = next((kind(f) for f in found.findings if f.counts), "ok" if found.healthy else "note")
     return framed(
         element("div", element("p", found.verdict), cls=f"verdict {worst}"),
+        causes_card(found),
         *finding_cards(found.findings, change=as_call),
         diagnosis_grid(found),
     )

@@ -1,25 +1,32 @@
 """A diagnosis as cards: causes in their order, what was excluded and by which test, what is open or was not judged."""
 
 from thalweg.doctor.diagnosis import CauseFound, Diagnosis, NotJudged, by_reason, ignored_lines, unique
+from thalweg.show.findings import tally
 from thalweg.show.report.html import Child, Html, card, code, element, join, pairs, section
 from thalweg.show.report.story import Story
 from thalweg.show.text import plural
 
 
-def diagnosis_section(story: Story) -> Html:
-    """What the findings come to, below them."""
+def diagnosis_section(story: Story, findings: list[Child]) -> Html:
+    """Causes in their order, the findings that carry them, and what else was concluded."""
     found = story.diagnosis
-    return Html() if found is None else section("diagnosis", "Diagnosis", diagnosis_grid(found))
+    if found is None:
+        return Html()
+    heading = f"Diagnosis: {tally(found.findings)}"
+    return section("diagnosis", heading, causes_card(found), *findings, diagnosis_grid(found))
+
+
+def causes_card(found: Diagnosis) -> Html | None:
+    """The ranking, which comes first of all; for a healthy training why it is called so."""
+    if found.causes:
+        return card("Causes, in order", element("ol", *map(cause_item, found.causes), cls="causes"))
+    return lines_card("Why it is called healthy", found.evidence) if found.healthy else None
 
 
 def diagnosis_grid(found: Diagnosis) -> Html | None:
-    """One card each for causes, exclusions, what is unknown, and what was not judged."""
+    """One card each for what was excluded, what is unknown, what was not judged and what was ignored."""
     tests: list[tuple[str, Child]] = [(each.cause, each.test) for each in found.excluded]
     cards = [
-        card("Causes, upstream first", element("ol", *map(cause_item, found.causes), cls="causes"))
-        if found.causes
-        else None,
-        lines_card("Why it is called healthy", found.evidence) if found.healthy else None,
         card("Excluded", pairs(tests), note="by which test") if tests else None,
         lines_card("Unknown", found.unknown),
         unjudged_card(found.not_judged),

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from thalweg.findings import Evidence, Excluded, Finding, Remedy
 from thalweg.show.cards import STANDINGS, as_options
 from thalweg.show.findings import kind, tally, where
-from thalweg.show.report.html import Child, Html, code, element, section, table
+from thalweg.show.report.html import Child, Html, code, element, join, section, table
 from thalweg.show.report.story import Story
 
 Change = Callable[[Mapping[str, object]], str]  # words a change of plan
@@ -37,6 +37,9 @@ def finding_card(finding: Finding, *, change: Change = as_options) -> Html:
     head = element(
         "header",
         element("span", f"{kind(finding)} ", code(finding.code), cls="kind"),
+        element("span", finding.standing, cls="dim", attributes={"title": STANDINGS[finding.standing]})
+        if finding.standing != "suspicion"
+        else None,
         element("span", where(finding), cls="dim"),
     )
     return element(
@@ -48,8 +51,7 @@ def finding_card(finding: Finding, *, change: Change = as_options) -> Html:
         element("ul", *(remedy_item(r, change) for r in finding.remedies), cls="remedies")
         if finding.remedies
         else None,
-        labeled(finding.standing.capitalize(), STANDINGS[finding.standing]),
-        *(excluded(rival) for rival in finding.excluded),
+        excluded(finding.excluded) if finding.excluded else None,
         cls=f"card finding {kind(finding)}",
     )
 
@@ -59,9 +61,12 @@ def labeled(label: str, *text: Child) -> Html:
 
 
 def evidence_table(evidence: tuple[Evidence, ...]) -> Html:
-    rows = [[e.what, element("b", e.value), f"limit {e.limit}" if e.limit else ""] for e in evidence]
-    columns = 3 if any(e.limit for e in evidence) else 2
-    return table([""] * columns, [row[:columns] for row in rows])
+    rows = [[e.what, join([element("b", e.value), limit_of(e)])] for e in evidence]
+    return table(["", ""], rows, cls="evidence")
+
+
+def limit_of(evidence: Evidence) -> Html | None:
+    return element("span", f" limit {evidence.limit}", cls="dim") if evidence.limit else None
 
 
 def remedy_item(remedy: Remedy, change: Change) -> Html:
@@ -70,5 +75,7 @@ def remedy_item(remedy: Remedy, change: Change) -> Html:
     return element("li", element("span", "Fix ", cls="label"), badge, " ", remedy.text, " ", setting)
 
 
-def excluded(rival: Excluded) -> Html:
-    return labeled("Excluded", rival.cause.replace("_", " "), ": ", rival.test)
+def excluded(rivals: tuple[Excluded, ...]) -> Html:
+    """Rival causes and the tests that excluded them, in one paragraph."""
+    tests: list[Child] = [element("span", f"{r.cause.replace('_', ' ')} ({r.test})", cls="rival") for r in rivals]
+    return element("p", element("span", "Excluded: ", cls="label"), join(tests, "; "), cls="dim")

@@ -10,7 +10,7 @@ from thalweg.show.report.curves import curves_section
 from thalweg.show.report.decisions import plan_section
 from thalweg.show.report.diagnosis import diagnosis_section
 from thalweg.show.report.facts import checks_section, data_section, environment_section
-from thalweg.show.report.findings import findings_section
+from thalweg.show.report.findings import finding_cards, findings_section
 from thalweg.show.report.html import Child, Html, code, element, join, section
 from thalweg.show.report.layers import layer_table
 from thalweg.show.report.measures import measures_section
@@ -43,8 +43,7 @@ def write_report(run_directory: Path, path: Path) -> None:
 def page(story: Story) -> str:
     """The whole document."""
     sections = [
-        findings_section(story),
-        diagnosis_section(story),
+        diagnosis_section(story, finding_cards(story.findings)) or findings_section(story),
         measures_section(story),
         curves_section(story),
         section("layers", "Layers", layer_table(story)),

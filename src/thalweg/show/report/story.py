@@ -56,7 +56,9 @@ class Story:
     def metric_names(self) -> list[str]:
         """The measures on validation rows besides the loss."""
         names = dict.fromkeys(r.name for r in self.readings if r.name.startswith("validation."))
-        return [name.removeprefix("validation.") for name in names if name != "validation.loss"]
+        return [
+            name.removeprefix("validation.") for name in names if name not in ("validation.loss", "validation.rise")
+        ]
 
 
 def tone(status: str, findings: Iterable[Finding]) -> str:
