@@ -328,7 +328,7 @@ class Session:
         assert isinstance(plan.seed, int)
         assert isinstance(plan.workers, int)
         writer = Writer(self.store)
-        self.along = Along(self.store, writer, self.wishes, lambda finding: self._emit(FindingRaised(finding)))
+        self.along = Along(self.store, writer, self.wishes, self.listeners)
         return Training(
             Job(
                 network=setup.network,

@@ -1,14 +1,4 @@
-"""`tw.watch`: the doctor around a training loop of the user's own.
-
-    with tw.watch(model, optimizer) as watch:
-        for x, y in loader:
-            optimizer.zero_grad()
-            loss = loss_fn(model(x), y)
-            loss.backward()
-            optimizer.step()
-            watch.step(loss)
-    print(watch)
-"""
+"""`tw.watch`: the doctor around a training loop of the user's own, which stays as it is."""
 
 import time
 from collections.abc import Sequence
@@ -17,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from torch import nn
+from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from thalweg.doctor.diagnose import Diagnosis
@@ -89,7 +80,9 @@ class Watch:
         inner = self._steps.inner
         size = sum(t.nbytes for t in (*inner.parameters(), *inner.buffers()) if not lazy(t))
         if any(map(lazy, inner.parameters())):
-            self._said.append("the start: a lazy layer has no weights before its first batch; pass one before the block")
+            self._said.append(
+                "the start: a lazy layer has no weights before its first batch; pass one before the block"
+            )
         elif size > START_BYTES:
             self._said.append(f"the start: the network has {size / 2**30:.1f} GiB, and no copy of it was kept")
         else:
@@ -145,7 +138,12 @@ class Watch:
             probes=probes,
         )
         self._conclusion = found
-        self.findings, self.diagnosis, self.check, self.unseen = found.findings, found.diagnosis, found.check, found.unseen
+        self.findings, self.diagnosis, self.check, self.unseen = (
+            found.findings,
+            found.diagnosis,
+            found.check,
+            found.unseen,
+        )
         for finding in self.findings:
             if finding.counts:
                 self._tell(finding)
@@ -188,7 +186,7 @@ class Watch:
 
 
 def lazy(tensor: Any) -> bool:
-    return isinstance(tensor, nn.parameter.UninitializedTensorMixin)
+    return isinstance(tensor, UninitializedBuffer | UninitializedParameter)
 
 
 def watch(
@@ -232,7 +230,7 @@ def watch(
     optimizer = getattr(optimizer, "optimizer", optimizer)  # wrappers of Accelerate and Lightning
     if optimizer is not None and not isinstance(optimizer, torch.optim.Optimizer):
         raise UsageError(
-            f"watch got {type(optimizer).__name__} as optimizer; pass the torch.optim.Optimizer of the loop, or None to "
-            "take the one that steps the model."
+            f"watch got {type(optimizer).__name__} as optimizer; pass the torch.optim.Optimizer of the loop, or None "
+            "to take the one that steps the model."
         )
     return Watch(model, optimizer, loss_fn, listeners=listeners, share=share)

@@ -22,7 +22,7 @@ def epoch(number):
 def raised(tmp_path, readings, wished=None):
     store = Store(tmp_path / "run.sqlite", create=True)
     writer, told = Writer(store), []
-    along = Along(store, writer, wished or Wishes(), told.append)
+    along = Along(store, writer, wished or Wishes(), [lambda event: told.append(event.finding)])
     writer.add(readings)
     for number in (1, 2, 3):
         along._next = 0.0
@@ -50,7 +50,7 @@ def test_what_is_ignored_is_not_raised(tmp_path):
 
 def test_a_look_waits_until_the_last_one_is_a_small_share_of_the_time(tmp_path):
     store = Store(tmp_path / "run.sqlite", create=True)
-    along = Along(store, Writer(store), Wishes(), lambda finding: None)
+    along = Along(store, Writer(store), Wishes(), ())
     along(epoch(1))
     waits = along._next
     assert waits > 0

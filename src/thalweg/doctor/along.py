@@ -1,10 +1,10 @@
 """Findings while the training goes on: rules that need not wait for its end judge at ends of epochs, from the store."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Sequence
 
 from thalweg.doctor.ignore import Wishes
-from thalweg.events import EpochEnded, Event
+from thalweg.events import EpochEnded, Event, FindingRaised, Listener
 from thalweg.findings import Finding
 from thalweg.readings import Reading, Readings
 from thalweg.rules import all_rules, judge_all
@@ -26,11 +26,11 @@ class Along:
         store: of the run.
         writer: whose waiting readings are written first.
         wishes: what is judged and ignored.
-        tell: is given each new finding.
+        listeners: are told each new finding.
     """
 
-    def __init__(self, store: Store, writer: Writer, wishes: Wishes, tell: Callable[[Finding], None]) -> None:
-        self.store, self.writer, self.wishes, self.tell = store, writer, wishes, tell
+    def __init__(self, store: Store, writer: Writer, wishes: Wishes, listeners: Sequence[Listener]) -> None:
+        self.store, self.writer, self.wishes, self.listeners = store, writer, wishes, listeners
         self.told: set[tuple[str, str]] = set()
         self.rules = [rule for rule in all_rules() if rule.along]
         self._next = 0.0  # the time of the next look
@@ -51,7 +51,8 @@ class Along:
         for finding in findings:
             if finding.counts and (finding.code, finding.place) not in self.told:
                 self.told.add((finding.code, finding.place))
-                self.tell(finding)
+                for listener in self.listeners:
+                    listener(FindingRaised(finding))
 
 
 def lost_layers(readings: Readings) -> list[Reading]:

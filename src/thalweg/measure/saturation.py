@@ -1,4 +1,4 @@
-"""Saturation: the share of inputs that lie at the flat ends of an activation, |φ'(z)| under 1 % of its maximum (L05)."""
+"""Saturation: the share of inputs at the flat ends of an activation, |φ'(z)| under 1 % of its maximum (L05)."""
 
 import torch
 from torch import Tensor, nn

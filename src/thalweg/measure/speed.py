@@ -4,6 +4,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import torch
@@ -58,12 +59,12 @@ class Waits(TorchFunctionMode):
 
 def caller() -> str:
     """`"model.py:31"`, the innermost line outside of torch and of this package; empty where there is none."""
-    frame = sys._getframe(2)
+    frame: FrameType | None = sys._getframe(2)
     while frame is not None:
         file = frame.f_code.co_filename
         if not file.startswith(OURS) and not file.startswith("<"):
             return f"{Path(file).name}:{frame.f_lineno}" if frame.f_code.co_name != "<module>" else ""
-        frame = frame.f_back  # type: ignore[assignment]
+        frame = frame.f_back
     return ""
 
 

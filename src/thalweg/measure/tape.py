@@ -97,7 +97,7 @@ class Tape(TorchFunctionMode):
         if function is Tensor.backward:
             self.noting = False
             self.on_backward(args[0])
-            return function(*args, **kwargs)
+            return function(*args, **kwargs)  # type: ignore[no-untyped-call]
         result = function(*args, **kwargs)
         if self.noting:
             if isinstance(result, Tensor | tuple | list) or name_of(function) == "__setitem__":
@@ -135,7 +135,7 @@ class Rows:
 OUTPUT, TARGET = Slot(-1), Slot(-2)
 
 
-class Unreadable(Exception):
+class UnreadableLossError(Exception):
     """Why no loss can be read off a tape."""
 
 
@@ -198,7 +198,7 @@ def chain(notes: list[Noted], root: Tensor) -> list[Link]:
     ...     tape.begin("cpu")
     ...     root = -torch.nn.functional.mse_loss(x, torch.zeros(2)) / 4
     >>> [(link.name, link.factor) for link in chain(tape.notes, root)]
-    [('__truediv__', 1.0), ('neg', 0.25), ('mse_loss', -0.25)]
+    [('div', 1.0), ('neg', 0.25), ('mse_loss', -0.25)]
     """
     makers = {id(n.result): n for n in notes if isinstance(n.result, Tensor) and not n.moves_nothing}
     found, factor, tensor, scaler = [], 1.0, root, True
@@ -277,18 +277,18 @@ class Reader:
         """The loss as a function, and this batch's target.
 
         Raises:
-            Unreadable: with the reason.
+            UnreadableLossError: with the reason.
         """
         last = self.versions.get(id(loss))
         if last is None or last < 0:
-            raise Unreadable("the loss is not made from the network's output by single calls of torch's functions")
+            raise UnreadableLossError("it is not made from the network's output by single calls of torch's functions")
         needed, waiting = set(), [last]
         while waiting:
             number = waiting.pop()
             if number in needed or number == OUTPUT.number:
                 continue
             if number < 0:
-                raise Unreadable("the loss is made with an operation that gives several results or writes in place")
+                raise UnreadableLossError("an operation in it gives several results or writes in place")
             needed.add(number)
             waiting.extend(self.arguments[number].values())
         calls, target_calls, target = self._with_target(sorted(needed))
@@ -298,14 +298,14 @@ class Reader:
         direct = head.name in NAMED_LOSSES and head.args and head.args[0] is self.output
         return TapedLoss(tuple(written), constants, Slot(last), head.name if direct else "", autocast), target
 
-    def _with_target(self, needed: list[int]) -> tuple[list[int | Noted], dict[int, int], Tensor]:
+    def _with_target(self, needed: list[int]) -> tuple[list[int], dict[int, int], Tensor]:
         """The calls with those that rewrite the target put before them, places of these, and the target."""
         used = [t for n in needed for t in self._batch_tensors(self.notes[n], self.arguments[n])]
         sources, rewriting = self._sources(used, loosely=False)
         if len(sources) > 1:  # y and 1 - y are one target
             sources, rewriting = self._sources(used, loosely=True)
         if len(sources) != 1:
-            raise Unreadable(
+            raise UnreadableLossError(
                 "no tensor with a row per row of the batch goes into it, so that there is no target"
                 if not sources
                 else f"{len(sources)} tensors with a row per row of the batch go into it: which is the target?"
@@ -352,7 +352,7 @@ class Reader:
                 if id(value) in rewritten:
                     return Slot(rewritten[id(value)])
                 if note.writes:
-                    raise Unreadable("a tensor from outside is written to")
+                    raise UnreadableLossError("a tensor from outside is written to")
                 if value is target:
                     return TARGET
                 key = -1000 - len(constants)
@@ -360,10 +360,10 @@ class Reader:
                 return Slot(key)
             if counts and type(value) in (int, float) and value == self.rows:
                 if self.rows in self.output.shape[1:]:
-                    raise Unreadable("a number in it may be the batch's length or a size of the outputs")
+                    raise UnreadableLossError("a number in it may be the batch's length or a size of the outputs")
                 return Rows()
             return value
 
         if note.name == "__setitem__":
-            raise Unreadable("it writes into a tensor")
+            raise UnreadableLossError("it writes into a tensor")
         return note.function, tree_map(place, note.args), tree_map(place, note.kwargs), Slot(number)

@@ -78,7 +78,7 @@ def groups_of(optimizer: torch.optim.Optimizer, network: nn.Module) -> list[tupl
 
 
 def rebuilt(again: Again, network: nn.Module) -> torch.optim.Optimizer:
-    """The optimizer on a clone: the same options at the highest rate; parameters that it had missed come to the first."""
+    """The optimizer on a clone: the same options at the highest rate; what it had missed joins the first group."""
     own = {name: p for name, p in network.named_parameters() if p.requires_grad}
     top = max((float(options.get("lr", 0.0)) for options, _ in again.groups), default=0.0)
     made = []
@@ -97,7 +97,7 @@ def batches(rows: Tensor, size: int, seed: int) -> Iterator[Tensor]:
     draw = torch.Generator().manual_seed(seed)
     while True:
         order = rows[torch.randperm(len(rows), generator=draw)]
-        yield from (part for part in order.split(size) if len(part) == min(size, len(rows)))
+        yield from (part for part in order.split(size) if len(part) == min(size, len(rows)))  # type: ignore[no-untyped-call]
 
 
 def train(again: Again, rows: Tensor, budget: Budget) -> tuple[nn.Module, int]:
@@ -115,7 +115,9 @@ def train(again: Again, rows: Tensor, budget: Budget) -> tuple[nn.Module, int]:
                 break
             seed_noise(again.seed, done)
             optimizer.zero_grad()
-            again.loss(call(network, take(again.inputs, chosen)), again.target[chosen.to(again.target.device)]).backward()  # type: ignore[no-untyped-call]
+            again.loss(
+                call(network, take(again.inputs, chosen)), again.target[chosen.to(again.target.device)]
+            ).backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             done += 1
     return network, done
@@ -125,7 +127,7 @@ def answers(network: nn.Module, inputs: Inputs) -> Tensor | None:
     """Outputs in evaluation mode."""
     found = []
     with evaluating(network), global_rng_kept():
-        for part in torch.arange(num_rows(inputs)).split(CHUNK):
+        for part in torch.arange(num_rows(inputs)).split(CHUNK):  # type: ignore[no-untyped-call]
             output = call(network, take(inputs, part))
             if not isinstance(output, Tensor):
                 return None
@@ -199,7 +201,9 @@ def try_lag(again: Again, steps: Tensor, last: nn.Module, budget: Budget) -> lis
         gain, error = reached.value - reached.constant, reached.error
         place = {0: "given", 1: "next", -1: "before"}[shift]
         note = reached.name
-        found.append(Reading("lag.gain", gain, place, done, gain - 3 * error, gain + 3 * error, len(reached.each), note))
+        found.append(
+            Reading("lag.gain", gain, place, done, gain - 3 * error, gain + 3 * error, len(reached.each), note)
+        )
     return found
 
 

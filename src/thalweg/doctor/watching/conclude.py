@@ -4,6 +4,7 @@ import time
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -276,20 +277,20 @@ def fit_of(material: Material, step: int) -> list[Reading]:
     output = answers(material.last, material.inputs)
     if output is None or not bool(output.isfinite().all()):
         return []
-    values = []
+    blocks: Any = torch.arange(len(output), device=output.device)
     with torch.no_grad():
-        for part in torch.arange(len(output), device=output.device).split(max(len(output) // BLOCKS, 2)):
-            if len(part) > 1:
-                values.append(float(material.loss(output[part], material.target[part])))
+        values = [
+            float(material.loss(output[part], material.target[part]))
+            for part in blocks.split(max(len(output) // BLOCKS, 2))
+            if len(part) > 1
+        ]
     sample = torch.tensor(values, dtype=torch.float64)
     half = 2 * float(sample.std()) / len(sample) ** 0.5 if len(sample) > 1 else 0.0
     mean = float(sample.mean())
     return [Reading("fit.train_loss", mean, step=step, low=mean - half, high=mean + half, count=len(output))]
 
 
-def raced(
-    watch: StepWatch, material: Material, readings: Readings, budget: Budget, said: list[str]
-) -> list[Reading]:
+def raced(watch: StepWatch, material: Material, readings: Readings, budget: Budget, said: list[str]) -> list[Reading]:
     """The race of rates, where there is time and the optimizer is one of ours."""
     assert watch.optimizer is not None
     part, rate = part_of(watch.optimizer), readings.value("loop.peak_rate")
@@ -341,5 +342,3 @@ def verdict_of(diagnosis: Diagnosis, readings: Readings, steps: int) -> str:
     doubts = [f for f in diagnosis.findings if f.severity != "note"]
     known = "" if not doubts else f", with a suspicion: {doubts[0].title}"
     return f"No fault was found in {steps:,} steps, as far as a loop can be judged from outside{known}."
-
-

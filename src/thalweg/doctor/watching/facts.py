@@ -45,7 +45,7 @@ def turned_round(watch: StepWatch) -> bool:
 
 
 def of_rates(samples: Sequence[Sample], steps: int) -> Iterator[Reading]:
-    """`loop.peak_rate`, `loop.last_rate`, and `loop.low_rate`: the step from which the rate stayed below a hundredth."""
+    """`loop.peak_rate`, `loop.last_rate`, and `loop.low_rate`: from which step the rate was below a hundredth."""
     rates = [(s.step, max(s.rates)) for s in samples if s.rates]
     if not rates:
         return
@@ -113,7 +113,7 @@ def of_order(rows: SeenRows) -> Iterator[Reading]:
     if len(batches) < ORDER_BATCHES or not all(is_labels(t) for t in batches):
         return
     labels = torch.cat([t.reshape(-1) for t in batches]).long().cpu()
-    kinds, codes = labels.unique(return_inverse=True)
+    kinds, codes = labels.unique(return_inverse=True)  # type: ignore[no-untyped-call]
     if not 1 < len(kinds) <= MOST_LABELS:
         return
     batch = torch.cat([torch.full((len(t),), k) for k, t in enumerate(batches)])
@@ -140,7 +140,9 @@ def homogeneity(table: Tensor) -> tuple[float, float]:
     expected = table.sum(1, keepdim=True) * table.sum(0) / total
     statistic = float(((table - expected).square() / expected).sum())
     freedom = (r - 1) * (c - 1)
-    chance = float(torch.special.gammaincc(torch.tensor(freedom / 2.0).double(), torch.tensor(statistic / 2.0).double()))
+    chance = float(
+        torch.special.gammaincc(torch.tensor(freedom / 2.0).double(), torch.tensor(statistic / 2.0).double())
+    )
     n = float(total)
     share = max(0.0, statistic / n - freedom / (n - 1))
     room = min(c - (c - 1) ** 2 / (n - 1), r - (r - 1) ** 2 / (n - 1)) - 1

@@ -40,7 +40,7 @@ def mode_gap(last: nn.Module, rows: Rows, watch: StepWatch) -> list[Reading]:
     copy, found = clone(last).train(), []
     with torch.no_grad(), global_rng_kept():
         seed_noise(0, 0)
-        for part in torch.arange(num_rows(rows.inputs)).split(size):
+        for part in torch.arange(num_rows(rows.inputs)).split(size):  # type: ignore[no-untyped-call]
             if len(part) < 2 and len(part) < size:
                 part = torch.cat([part, part])[: max(2, len(part))]
             output = call(copy, take(rows.inputs, part))

@@ -13,7 +13,7 @@ def part_of(optimizer: torch.optim.Optimizer) -> Optimizer | None:
     """The part of the same name with the options of the first group; None where there is none.
 
     >>> part_of(torch.optim.SGD([torch.zeros(1)], lr=0.5, momentum=0.9))
-    SGD(lr=0.5, momentum=0.9)
+    SGD(lr=0.5, weight_decay=0, momentum=0.9, dampening=0, nesterov=False)
     """
     kind: Any = getattr(optimizers, type(optimizer).__name__, None)
     if kind is None or not type(optimizer).__module__.startswith("torch.optim"):

@@ -108,5 +108,5 @@ def first_ones(tensors: list[Tensor]) -> list[int]:
 
 def chunks(inputs: Inputs, size: int) -> list[Inputs]:
     """The inputs in batches of `size` rows."""
-    rows = torch.arange(num_rows(inputs))
+    rows: Any = torch.arange(num_rows(inputs))
     return [take(inputs, part) for part in rows.split(size)]

@@ -92,7 +92,7 @@ class ModeReader:
 
     def fresh(self) -> bool:
         """Whether the running estimates of all batch norms are as they were made: mean 0, variance 1."""
-        values = [(m.running_mean, m.running_var) for m in self.norms]
+        values: Any = [(m.running_mean, m.running_var) for m in self.norms]
         return all(bool((mean == 0).all()) and bool((var == 1).all()) for mean, var in values)  # synchronizes
 
 

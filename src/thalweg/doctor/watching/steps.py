@@ -19,7 +19,7 @@ from thalweg.doctor.watching.sample import ModeReader, Modes, Pass, Sample
 from thalweg.measure.calls import first_tensor
 from thalweg.measure.function_modes import insert, remove
 from thalweg.measure.signal import Signal
-from thalweg.measure.tape import NAMED_LOSSES, Link, Reader, Tape, TapedLoss, Unreadable, chain, loss_in
+from thalweg.measure.tape import NAMED_LOSSES, Link, Reader, Tape, TapedLoss, UnreadableLossError, chain, loss_in
 from thalweg.measure.watcher import tensors_in
 from thalweg.readings import Reading
 
@@ -227,8 +227,10 @@ class StepWatch:
         try:
             loss, target = reader.read(core.tensor, self._tape.autocast)
             if self.verified < VERIFIED and not loss.repeats(seen.output, target, core.tensor):
-                raise Unreadable("called again, it gives another value: it keeps a state or draws random numbers")
-        except Unreadable as error:
+                raise UnreadableLossError(
+                    "called again, it gives another value: it keeps a state or draws random numbers"
+                )
+        except UnreadableLossError as error:
             sample.reason = f"{error}"
             return
         except Exception as error:  # whatever the loss calls; the loop itself is not concerned
@@ -374,5 +376,5 @@ def squared_norm(parameters: list[nn.Parameter]) -> float:
 def read_or_none(reader: Reader, link: Link) -> TapedLoss | None:
     try:
         return reader.read(link.tensor)[0]
-    except Unreadable:
+    except UnreadableLossError:
         return None

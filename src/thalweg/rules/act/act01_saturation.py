@@ -59,7 +59,7 @@ def finding(found: list[Reading], readings: Readings, *, start: bool) -> Finding
     more = f", and {len(found) - 1} more" if len(found) > 1 else ""
     return Finding(
         code=CODE,
-        title=f"{100 * worst.value:.0f} % of what enters {worst.place} ({worst.note}) lies at its flat ends {when}{more}",
+        title=f"{100 * worst.value:.0f} % of what enters {worst.place} ({worst.note}) lies at flat ends {when}{more}",
         severity="warning" if harmed else "note",
         standing="verified" if harmed else "proven",
         cause="saturation",

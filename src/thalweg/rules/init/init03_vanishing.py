@@ -69,8 +69,8 @@ def judge(readings: Readings) -> list[Finding]:
             severity="note" if harmless else "warning",
             standing="verified" if helps else "proven" if harmless else "suspicion",
             cause=cause,
-            why="The differences between rows shrink from layer to layer until the last one cannot tell rows apart, and "
-            "the gradient shrinks on its way back.",
+            why="The differences between rows shrink from layer to layer until the last one cannot tell rows apart, "
+            "and the gradient shrinks on its way back.",
             place=flow[-1].place,
             evidence=(
                 *ends(readings),

@@ -58,8 +58,11 @@ def judge(readings: Readings) -> list[Finding]:
             "cleared.",
             step=found.step,
             evidence=(
-                Evidence("steps that began with the gradient of the step before", f"{number(found.value * count)} of "
-                         f"{count}", "1"),
+                Evidence(
+                    "steps that began with the gradient of the step before",
+                    f"{number(found.value * count)} of {count}",
+                    "1",
+                ),
                 *lines(twin, "with cleared gradients"),
             ),
             excluded=(

@@ -9,8 +9,8 @@ dropout throws away units. The figures are not those of the network that will be
 
 ## Evidence used
 - `loop.train_validation`: share of passes without gradient in which batch norms or dropouts were in training mode.
-- `twin.evaluation_mode`: scores of the last weights on the rows seen, in the loop's mode and in evaluation mode. It is an
-  alarm where the first is below 0.8 of the second, beyond two standard errors.
+- `twin.evaluation_mode`: scores of the last weights on the rows seen, in the loop's mode and in evaluation mode. It is
+  an alarm where the first is below 0.8 of the second, beyond two standard errors.
 
 ## Known limits
 Passes with dropout over the same rows several times are an average over masks (Gal and Ghahramani 2016), not a

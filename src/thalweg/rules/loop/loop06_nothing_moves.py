@@ -5,8 +5,8 @@ Compares all parameters that the optimizer has with their values before the firs
 they had a gradient when the optimizer stepped.
 
 ## Why it is bad
-There is no training: the optimizer steps without gradients (`zero_grad()` and `step()` before `backward()`, or gradients
-cleared between them), at a rate of 0, or by less than the numbers can tell.
+There is no training: the optimizer steps without gradients (`zero_grad()` and `step()` before `backward()`, or
+gradients cleared between them), at a rate of 0, or by less than the numbers can tell.
 
 ## Evidence used
 - `loop.unmoved`: share of the optimizer's parameters that did not change.

@@ -7,9 +7,10 @@ Tests whether labels differ between batches more than they do when rows are shuf
 The network learns the label of the moment and forgets those before: each batch pulls it to one answer.
 
 ## Evidence used
-- `loop.order`: the difference of labels between batches, with the chance of it under shuffling (a test of homogeneity).
-- The twin of the loop, which sees the same rows shuffled: harm is what it reaches beyond the last weights, on rows of all
-  the batches that were seen.
+- `loop.order`: the difference of labels between batches, with the chance of it under shuffling (a test of
+  homogeneity).
+- The twin of the loop, which sees the same rows shuffled: harm is what it reaches beyond the last weights, on rows of
+  all the batches that were seen.
 
 ## Known limits
 Samplers that put few classes into each batch on purpose look alike; without harm it is a note. Regressions and targets

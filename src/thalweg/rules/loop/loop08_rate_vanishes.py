@@ -44,7 +44,8 @@ def judge(readings: Readings) -> list[Finding]:
     return [
         Finding(
             code=CODE,
-            title=f"The learning rate has vanished by step {low.step or 0:,}: {number(last.value)} of {number(peak.value)}",
+            title=f"The learning rate has vanished by step {low.step or 0:,}: {number(last.value)} of "
+            f"{number(peak.value)}",
             severity="error" if harmed else "note",
             standing="verified" if harmed else "proven",
             cause="lr_too_low",

@@ -1,16 +1,16 @@
 """# LOOP09: targets of another batch
 
 ## What it does
-Where a loop learns nothing, trains short twins on the pairs as they came, and on the inputs of each batch with the targets
-of the batch before or after it.
+Where a loop learns nothing, trains short twins on the pairs as they came, and on the inputs of each batch with the
+targets of the batch before or after it.
 
 ## Why it is bad
 The pairs say nothing: the best answer is a constant one. Usual reasons: two iterators that are a batch apart, a shuffle
 of inputs without their targets, a prefetched target.
 
 ## Evidence used
-- `lag.gain`: accuracy or R2 beyond a constant answer on rows held out, of the pairs as they came and shifted by one batch,
-  each with three standard errors.
+- `lag.gain`: accuracy or R2 beyond a constant answer on rows held out, of the pairs as they came and shifted by one
+  batch, each with three standard errors.
 
 ## Known limits
 Only neighboring batches are tried, on the first steps. Rows without any order to find are told by LR03.
