@@ -10,7 +10,10 @@ from hypothesis import settings
 from sklearn import datasets
 from torch import Tensor
 
+from thalweg.doctor import examinations
+
 torch.set_num_threads(1)
+examinations.STRICT = True  # what breaks within the doctor fails the test
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell starts what runs in its background so
     signal.signal(signal.SIGINT, signal.default_int_handler)
 settings.register_profile("ci", derandomize=True)  # the same examples each time; `make test` by hand draws new ones

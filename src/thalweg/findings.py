@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from math import hypot
 from typing import Any, Literal, get_args
 
 Severity = Literal["error", "warning", "note"]
@@ -45,6 +46,7 @@ Cause = Literal[
 CAUSES: tuple[str, ...] = get_args(Cause)
 SEVERITIES: tuple[str, ...] = get_args(Severity)
 STANDINGS: tuple[str, ...] = get_args(Standing)
+CLEARLY = 0.8  # of what another remedy reaches: the definition of harm, with that remedy as the reference
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,36 @@ class Remedy:
 
 
 @dataclass(frozen=True, slots=True)
+class Remedied:
+    """What a twin of the training reached with the remedy.
+
+    Args:
+        score: on the validation rows.
+        constant: what the best constant answer reaches there.
+        half: two standard errors of what the remedy gains.
+        measure: which score.
+    """
+
+    score: float
+    constant: float
+    half: float
+    measure: str
+
+    def leaves(self, other: "Remedied") -> bool:
+        """Whether a training with this remedy is still harmed: the other reaches clearly more.
+
+        Less than 0.8 of what the other reaches beyond a constant answer, beyond the errors of both.
+
+        >>> Remedied(0.3, 0.1, 0.03, "accuracy").leaves(Remedied(0.5, 0.1, 0.04, "accuracy"))
+        True
+        """
+        if (self.measure, self.constant) != (other.measure, other.constant):
+            return False
+        less = self.score - self.constant < CLEARLY * (other.score - other.constant)
+        return less and other.score - self.score > hypot(self.half, other.half)
+
+
+@dataclass(frozen=True, slots=True)
 class Finding:
     """What a rule concludes.
 
@@ -93,6 +125,7 @@ class Finding:
         why: the mechanism, in one or two sentences.
         place: layer, parameter or column; empty for the whole training.
         step: the optimizer step it began at; None before the first step.
+        remedied: what the training reaches with the remedy, where a twin showed it.
     """
 
     code: str
@@ -106,6 +139,7 @@ class Finding:
     evidence: tuple[Evidence, ...] = ()
     excluded: tuple[Excluded, ...] = ()
     remedies: tuple[Remedy, ...] = ()
+    remedied: Remedied | None = None
 
     @property
     def counts(self) -> bool:
@@ -146,7 +180,8 @@ class Finding:
             "excluded": tuple(Excluded(**e) for e in data["excluded"]),
             "remedies": tuple(Remedy(**r) for r in data["remedies"]),
         }
-        return cls(**{**data, **lists})
+        reached = data.get("remedied")  # runs stored before it was told have none
+        return cls(**{**data, **lists, "remedied": None if reached is None else Remedied(**reached)})
 
 
 class Findings(tuple[Finding, ...]):

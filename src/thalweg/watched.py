@@ -1,6 +1,7 @@
 """`tw.watch`: the doctor around a training loop of the user's own, which stays as it is."""
 
 import time
+import warnings
 from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -118,13 +119,17 @@ class Watch:
             self._adopting.remove()
         if self._steps.closed is not None:
             self._steps._finish()
+        if self._steps.broken:
+            self._said.append(f"what came after step {self._steps.count:,}: {self._steps.broken}")
         if self._optimizer is None:
             self.unseen = ("everything: no optimizer of torch's stepped the network inside of the block",)
             return
-        if kind is not None and not issubclass(kind, Exception):  # Ctrl-C: no experiments now
-            self._conclude(seconds, probes=False)
-            return
-        self._conclude(seconds, probes=True)
+        try:  # after Ctrl-C without experiments
+            self._conclude(seconds, probes=kind is None or issubclass(kind, Exception))
+        except Exception as failure:  # the loop's result, or its own error, must not be lost by it
+            reason = f"watch could not conclude ({type(failure).__name__}: {failure}); the loop was not touched by it"
+            self.unseen = (*self._said, reason)
+            warnings.warn(reason)
 
     def _conclude(self, seconds: float, *, probes: bool) -> None:
         found = conclude(

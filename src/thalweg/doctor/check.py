@@ -17,9 +17,10 @@ from thalweg.doctor.bench import Bench, bench
 from thalweg.doctor.diagnose import merge
 from thalweg.doctor.diagnosis import IgnoredFinding, ignored_lines
 from thalweg.doctor.effects import explain
-from thalweg.doctor.examinations import BEFORE, MEASUREMENTS
+from thalweg.doctor.examinations import BEFORE, MEASUREMENTS, examine_before
 from thalweg.doctor.ignore import Wishes, is_of
 from thalweg.doctor.order import rank
+from thalweg.doctor.unjudged import broken
 from thalweg.findings import Findings
 from thalweg.parts.optimizers import Optimizer
 from thalweg.probes.budget import Budget, budget_of
@@ -156,8 +157,7 @@ def check(
         readings = Readings([*known, *measure(prepared, Readings())])
         prepared = replace(prepared, head=outputs_of(prepared)[1])
         if math.isfinite(readings.value("loss.initial") or 0.0):
-            for examine in BEFORE if probes else MEASUREMENTS:
-                readings.extend(examine(prepared, readings))
+            examine_before(prepared, readings, BEFORE if probes else MEASUREMENTS)
     judged = judge_all(readings, rules_before())
     return Check(
         findings=Findings(rank(explain(merge(judged.findings))[0])),
@@ -193,4 +193,4 @@ def facts(readings: Readings, loss_name: str | None) -> tuple[str, ...]:
     rows, steps = readings.value("overfit.rows"), readings.value("overfit.steps")
     if rows is not None and steps is not None:
         found.append(f"fits {rows:.0f} rows in {steps:.0f} steps")
-    return tuple(found)
+    return (*found, *broken(readings))

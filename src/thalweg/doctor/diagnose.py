@@ -10,7 +10,7 @@ from thalweg.doctor.excluded import evidence_of_health, ruled_out
 from thalweg.doctor.ignore import Wishes
 from thalweg.doctor.order import ORDER as ORDER
 from thalweg.doctor.order import inside, rank, urgency
-from thalweg.doctor.unjudged import unjudged
+from thalweg.doctor.unjudged import broken, unjudged
 from thalweg.findings import Finding
 from thalweg.readings import Reading, Readings
 from thalweg.rules import all_rules, judge_all
@@ -116,6 +116,7 @@ def unknown(findings: Sequence[Finding], readings: Readings) -> tuple[str, ...]:
     short = [place.replace("_", " ") for place in places if readings.value("diagnosis.short", place)]
     if short:
         lines.append(f"no time was left for: {', '.join(short)} (thalweg diagnose RUN --seconds S gives more)")
+    lines += broken(readings)
     explained = any(f.counts or is_doubt(f) for f in findings)
     if learned(readings) is False and not explained:
         lines.append("undetermined: why validation rows are answered no better than by one constant answer")

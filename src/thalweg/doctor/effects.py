@@ -69,9 +69,18 @@ def explain(findings: Sequence[Finding]) -> tuple[list[Finding], dict[int, tuple
     return kept, told
 
 
+def outdone(finding: Finding, other: Finding) -> bool:
+    """Whether the training with the finding's remedy is still harmed: it reaches clearly less than with the other's."""
+    if not finding.counts or not other.counts or finding.remedied is None or other.remedied is None:
+        return False
+    return finding.cause != other.cause and finding.remedied.leaves(other.remedied)
+
+
 def follows(finding: Finding, cause: Finding) -> bool:
-    """Whether a finding is a symptom of a fault that was shown."""
-    if finding.severity == "note" or finding.cause not in EXPLAINS.get(cause.cause, ()):
+    """Whether a finding is a symptom of a fault that was shown, or mends so much less than another's remedy."""
+    if outdone(finding, cause):
+        return True
+    if finding.severity == "note" or finding.cause not in EXPLAINS.get(cause.cause, ()) or outdone(cause, finding):
         return False
     if any(rival.cause == cause.cause for rival in finding.excluded):  # a test showed that it is no symptom of that
         return False

@@ -71,12 +71,14 @@ def tried(case: Case, asked: list[str]) -> list[Reading]:
     if own is None or enough(own):
         return []
     found: list[Reading] = []
+    looks = 0
     told = ""  # the remedy that showed harm; after it only rescaled weights are tried, to tell scale from activation
     hidden = hidden_calls(case.start, case.bench.first(MOST_ROWS)[0])
     for name in asked:
         network = changed(name, case, hidden) if not told or (told, name) == (LET_THROUGH, RESCALE) else None
         if network is not None:
-            found += restart(name, own, plain, replace(plain, network=network), case=case)
+            found += restart(name, own, plain, replace(plain, network=network), case=case, before=looks)
+            looks = max([looks, *(int(r.value) for r in found if r.name.endswith(".tries"))])
             shown = harm(Readings(found), name)
             told = name if shown is not None and shown.harmed else told
     return found
@@ -118,17 +120,18 @@ def leaky_relu(x: torch.Tensor) -> torch.Tensor:
     return F.leaky_relu(x, SLOPE)
 
 
-def restart(name: str, own: Score, plain: Twin, remedied: Twin, *, case: Case) -> list[Reading]:
+def restart(name: str, own: Score, plain: Twin, remedied: Twin, *, case: Case, before: int) -> list[Reading]:
     """Trains the twin until it shows harm, looking at shares of the steps, and at all of them.
 
     Where it does, a control: the training as it was, in another order of rows, for as many steps or more. Readings as
-    `rules.harm` reads them. A twin that stopped early only makes the verdict milder.
+    `rules.harm` reads them. A twin that stopped early only makes the verdict milder. Where `before` scores of other
+    twins were looked at, chance had so many more occasions.
     """
     found: list[Reading] = []
     lane = Lane(remedied)
     lane.advance(min(WARM, case.steps), budget=case.budget)
     seconds = lane.seconds / max(lane.done, 1)
-    for share in LOOKS:
+    for look, share in enumerate(LOOKS, start=before + 1):
         steps = max(ceil(share * case.steps), 1) - lane.done
         if steps <= 0:
             continue
@@ -139,7 +142,7 @@ def restart(name: str, own: Score, plain: Twin, remedied: Twin, *, case: Case) -
         other = None if lane.lost else lane.score()
         if other is None or other.name != own.name or len(other.each) != len(own.each):
             break
-        found = compared(name, own, other.each - own.each, other.value, lane.done / max(case.steps, 1))
+        found = compared(name, own, other.each - own.each, other.value, lane.done / max(case.steps, 1), tries=look)
         shown = harm(Readings(found), name)
         if shown is not None and shown.harmed:
             most = min(case.steps, int(CONTROL * case.budget.left / seconds))

@@ -64,3 +64,9 @@ def reason(missing: list[str], readings: Readings, *, before: bool) -> str:
         return "the race of rates found no reason to go so far"
     told = next((why for start, why in WHY if first.startswith(start)), None)
     return told or "what it reads was not measured here"
+
+
+def broken(readings: Readings) -> list[str]:
+    """A line per examination that broke, with its error."""
+    lines = [readings.last("examination.broken", place) for place in readings.places("examination.broken")]
+    return [f"{r.place.replace('_', ' ')} broke, an error of thalweg's own: {r.note}" for r in lines if r]

@@ -50,6 +50,8 @@ def last_rank(network: nn.Module, inputs: Inputs, *, step: int) -> list[Reading]
     if not seen or seen[0][1].dim() != 2 or seen[0][1].shape[1] > MAX_COLUMNS:
         return []
     place, value = seen[0]
+    if not bool(value.isfinite().all()):  # of a network that has diverged; synchronizes
+        return []
     return [Reading("representation.rank", effective_rank(value[:MAX_ROWS]), place, step, count=value.shape[1])]
 
 

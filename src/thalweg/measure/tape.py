@@ -36,6 +36,7 @@ REWRITES = frozenset(
     )
 )
 WRITES = frozenset(("__setitem__", "__iadd__", "__isub__", "__imul__", "__itruediv__", "__idiv__", "__ipow__"))
+STATEFUL = frozenset(("batch_norm", "instance_norm", "sync_batch_norm", "embedding_renorm_"))
 RANDOM = ("rand", "dropout", "bernoulli", "normal", "multinomial")
 SHAPED = frozenset(("view", "reshape", "arange", "zeros", "ones", "full", "expand", "new_zeros", "new_ones", "eye"))
 DIVIDES = frozenset(("div", "true_divide", "__truediv__", "__div__"))
@@ -62,6 +63,12 @@ class Noted:
         """Whether it changes its first argument: `x.mul_(2)`, `x += 1`, `x[0] = 1`."""
         name = self.name
         return name in WRITES or (name.endswith("_") and not name.endswith("__"))
+
+    @property
+    def keeps_state(self) -> bool:
+        """Whether to call it again would change something: running estimates, a generator of the loop's own."""
+        given = tree_leaves((self.args, self.kwargs))
+        return self.name in STATEFUL or "out" in self.kwargs or any(isinstance(a, torch.Generator) for a in given)
 
     @property
     def moves_nothing(self) -> bool:
@@ -364,6 +371,8 @@ class Reader:
                 return Rows()
             return value
 
+        if note.keeps_state:
+            raise UnreadableLossError("to call it again would change a state that it keeps")
         if note.name == "__setitem__":
             raise UnreadableLossError("it writes into a tensor")
         return note.function, tree_map(place, note.args), tree_map(place, note.kwargs), Slot(number)

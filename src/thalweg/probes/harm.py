@@ -25,8 +25,8 @@ def harm(
     """Trains the twin with the remedy and, where it is better, a control: the training as it is in another order.
 
     Readings `twin.<name>.plain`, `.changed` and `.constant`, scores on the validation rows (note: which score),
-    `.difference` with two standard errors to both sides, `.steps` as a share of the training's, and
-    `.control` where one was trained. Nothing where the budget does not suffice or outputs cannot be scored. A training
+    `.changed` with two standard errors of its distance from the constant answer, `.difference` with two standard errors
+    to both sides, `.steps` as a share of the training's, and `.control` where one was trained. Nothing where the budget does not suffice or outputs cannot be scored. A training
     that reaches 0.8 of what there is beyond a constant answer needs no twin: `.changed` is 1 then, with the note
     "bound".
 
@@ -67,17 +67,30 @@ def enough(own: Score) -> bool:
 
 
 def compared(
-    name: str, own: Score, difference: Tensor, changed: float, share: float, *, note: str = ""
+    name: str, own: Score, difference: Tensor, changed: float, share: float, *, note: str = "", tries: int = 1
 ) -> list[Reading]:
-    """The readings of one comparison, given the rows' differences and the share of the steps that the twin made."""
+    """The readings of one comparison, given the rows' differences and the share of the steps that the twin made.
+
+    Args:
+        name: of the remedy.
+        own: score of the training.
+        difference: `[N]` of the rows' scores, the twin's less the training's.
+        changed: score of the twin.
+        share: of the training's steps that the twin made.
+        note: of the twin's score.
+        tries: how many scores of twins were looked at before this one was chosen, itself included.
+    """
     count = len(difference)
     paired = float(difference.std()) / sqrt(count)
     # Rows that both answer alike tell how the two compare on these rows, not on others: the larger error counts.
     mean, half = float(difference.mean()), max(ERRORS * max(paired, own.error), LEAST)
+    beyond = ERRORS * sqrt((float((own.each + difference).var()) + own.constant * (1 - own.constant)) / count)
+    low, high = (None, None) if note else (changed - beyond, changed + beyond)
     return [
         Reading(f"twin.{name}.plain", own.value, note=own.name, count=count),
-        Reading(f"twin.{name}.changed", changed, note=note or own.name, count=count),
+        Reading(f"twin.{name}.changed", changed, low=low, high=high, note=note or own.name, count=count),
         Reading(f"twin.{name}.constant", own.constant, note=own.name, count=count),
         Reading(f"twin.{name}.difference", mean, low=mean - half, high=mean + half, count=count),
         Reading(f"twin.{name}.steps", share, count=count),
+        Reading(f"twin.{name}.tries", tries, count=count),
     ]

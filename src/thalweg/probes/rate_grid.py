@@ -210,10 +210,12 @@ class Grid:
         """The rate, its interval, and the readings."""
         excess = {rate: self.excess(rate) for rate in sorted({*self.short, *self.long})}
         best = self.best()
-        rate = smoothed_minimum({r: self.mean(r) for r in self.long}, float(self.course.start.mean()))
+        start = float(self.course.start.mean())
+        lost = not self.mean(best) < start  # or NaN: no rate helps
+        rate = best if lost else smoothed_minimum({r: self.mean(r) for r in self.long}, start)
         low, high = span(sorted(excess), best, {r for r, e in excess.items() if e.low <= 0})
         low, high = min(low, rate), max(high, rate)
-        if learnable is False or self.mean(best) >= float(self.course.start.mean()):
+        if learnable is False or lost:
             rate = 10 ** (sum(self.first) / 4)  # nothing to go by: the middle of the usual rates
         race_text = f"lr {low:.2g}..{high:.2g} → {rate:.2g}"
         constant = None if self.course.constant is None else float(self.course.constant.mean())

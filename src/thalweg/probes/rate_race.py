@@ -135,7 +135,7 @@ def affordable(seconds: float, pace: float) -> tuple[float, int]:
     """What a whole race of so many seconds may take; or, where that is too little, the steps of each of a few lanes.
 
     >>> affordable(2.0, 0.001), affordable(1.25, 0.01)
-    ((2.0, 0), (1.25, 27))
+    ((2.0, 0), (1.25, 24))
     """
     if seconds >= WHOLE_RACE * pace:
         return seconds, 0

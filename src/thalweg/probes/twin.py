@@ -167,7 +167,8 @@ def score_of(twin: Twin, network: nn.Module, *, rows: int | None = None) -> Scor
     """The score of a trained clone on the validation rows, or on the batches that have the first `rows` of them."""
     if twin.prepare is not None:
         twin.prepare(network)
-    outputs, targets, seen = [], [], 0
+    outputs: list[Any] = []
+    targets, seen = [], 0
     with evaluating(network), global_rng_kept():
         for inputs, target, *_ in pieces(twin.validation):
             outputs.append(call(network, inputs if twin.transform is None else twin.transform(inputs)))

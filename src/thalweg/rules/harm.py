@@ -1,14 +1,17 @@
 """What a fault cost a training by the twin that had the remedy, as the rules read it."""
 
 from dataclasses import dataclass
+from math import inf
+from statistics import NormalDist
 
-from thalweg.findings import Evidence, Excluded
+from thalweg.findings import Evidence, Excluded, Remedied
 from thalweg.readings import Reading, Readings
 from thalweg.rules.trial import number
 
 SHARE = 0.8  # of what the twin reaches beyond a constant answer: a training that reaches less is called harmed
 WORKS = 0.5  # of what there is beyond a constant answer: below it a twin that fails too may have another fault as well
 BOUND = "bound"  # note of a score that no twin reached: the most there is
+CHANCE = 0.0228  # beyond two standard errors to one side, by a normal distribution
 WHOLE = 0.99  # of the training's steps: a twin that had fewer cannot show that there is no harm
 
 
@@ -19,6 +22,7 @@ class Harm:
     Args:
         control: of the training as it is in another order of rows, where one was trained.
         steps: of the twin, as a share of the training's.
+        tries: how many scores of twins were looked at, of which this one is the best: one of many is high by chance.
     """
 
     plain: Reading
@@ -27,6 +31,7 @@ class Harm:
     difference: Reading
     control: float | None
     steps: float
+    tries: int = 1
 
     @property
     def room(self) -> float:
@@ -34,9 +39,25 @@ class Harm:
         return self.changed.value - self.constant
 
     @property
+    def half(self) -> float:
+        """Two standard errors of the difference."""
+        return inf if self.difference.low is None else self.difference.value - self.difference.low
+
+    @property
+    def own_half(self) -> float:
+        """Two standard errors of what the twin reaches beyond a constant answer."""
+        return self.half if self.changed.low is None else self.changed.value - self.changed.low
+
+    @property
+    def beyond(self) -> bool:
+        """Whether the twin is above the training and above a constant answer, beyond what the best of many has."""
+        errors = errors_of(self.tries) / 2
+        return self.difference.value > errors * self.half and self.room > errors * self.own_half
+
+    @property
     def harmed(self) -> bool:
         """Below 0.8 of what the remedy reaches, beyond two standard errors of the rows, and not by the order alone."""
-        if self.difference.low is None or self.difference.low <= 0 or self.room <= 0:
+        if not self.beyond:
             return False
         reached = self.plain.value if self.control is None else max(self.plain.value, self.control)
         return reached - self.constant < SHARE * self.room
@@ -54,15 +75,22 @@ class Harm:
         if self.changed.note == BOUND:
             limit = f"{SHARE:g} of all there is beyond {number(self.constant)}"
             return (Evidence(f"{self.plain.note} on validation rows", number(self.plain.value), limit),)
+        best = f", the best of {self.tries} scores" if self.tries > 1 else ""
+        errors = "two" if self.tries == 1 else f"{errors_of(self.tries):.1f}"
         return (
             Evidence(f"{self.plain.note} on validation rows", number(self.plain.value), limit),
             Evidence(f"the same with {remedy}", number(self.changed.value)),
             Evidence(
                 f"difference on {self.difference.count} rows",
                 f"{number(self.difference.value)} ({number(low)} to {number(high)})",
-                "above 0 by two standard errors",
+                f"above 0 by {errors} standard errors{best}",
             ),
         )
+
+    @property
+    def remedied(self) -> Remedied:
+        """What the training reaches with the remedy."""
+        return Remedied(self.changed.value, self.constant, self.half, self.plain.note)
 
     @property
     def excluded(self) -> tuple[Excluded, ...]:
@@ -72,13 +100,23 @@ class Harm:
         return (Excluded("chance", f"the training as it is, in another order of rows, reaches {number(self.control)}"),)
 
 
+def errors_of(tries: int) -> float:
+    """Standard errors beyond which the best of so many is above chance, as one is beyond two (Bonferroni).
+
+    >>> round(errors_of(1), 2), round(errors_of(10), 2)
+    (2.0, 2.84)
+    """
+    return NormalDist().inv_cdf(1 - CHANCE / tries)
+
+
 def harm(readings: Readings, name: str) -> Harm | None:
     """The twin with a remedy, where one was trained."""
     plain, changed, difference = (readings.last(f"twin.{name}.{part}") for part in ("plain", "changed", "difference"))
     constant, steps = readings.value(f"twin.{name}.constant"), readings.value(f"twin.{name}.steps")
     if plain is None or changed is None or difference is None or constant is None or steps is None:
         return None
-    return Harm(plain, changed, constant, difference, readings.value(f"twin.{name}.control"), steps)
+    control, tries = readings.value(f"twin.{name}.control"), readings.value(f"twin.{name}.tries")
+    return Harm(plain, changed, constant, difference, control, steps, 1 if tries is None else int(tries))
 
 
 def works(readings: Readings) -> bool:

@@ -6,17 +6,26 @@ from thalweg.findings import Evidence
 from thalweg.readings import Reading, Readings
 from thalweg.rules.trial import number
 
+SUMMED = 0.5  # above 1, of the loss of rows taken twice: 1 for a mean over the rows, 2 for a sum
 LEAST = 0.02  # of the learnable loss: the constant answer was found on other rows, whose labels are mixed otherwise
 
 
 def constant_loss(readings: Readings) -> float | None:
     """The loss of the best constant answer, on rows held out by the race or else on the rows of the check."""
     value = readings.value("race.constant")
-    return readings.value("loss.constant") if value is None else value
+    return readings.value("loss.constant") if value is None and not summed(readings) else value
+
+
+def summed(readings: Readings) -> bool:
+    """Whether the loss adds its rows up, so that it says nothing beside the loss of another number of rows."""
+    factor = readings.value("loss.batch_factor")
+    return factor is not None and factor > 1 + SUMMED
 
 
 def removed(readings: Readings, loss: float) -> float | None:
     """The share of what a constant answer leaves above the lowest possible loss that is gone; None where unknown."""
+    if summed(readings):
+        return None
     constant = constant_loss(readings)
     floor = readings.value("loss.floor")
     floor = 0.0 if floor is None else floor

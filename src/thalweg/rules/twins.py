@@ -42,10 +42,12 @@ class Twin:
         if not found.harmed:
             return False
         reached = found.plain.value if found.control is None else max(found.plain.value, found.control)
-        if self.again is not None:
-            return reached - found.constant < SHARE * (self.again - found.constant)
-        half = found.difference.value - (found.difference.low or 0.0)
-        return reached - found.constant < SHARE * (found.room - SURE * half)
+        if self.again is None:
+            return reached - found.constant < SHARE * (found.room - SURE * found.half)
+        room = self.again - found.constant
+        # Nothing was chosen by the repetition: two standard errors are enough.
+        repeats = room > found.own_half and self.again - reached > found.half
+        return repeats and reached - found.constant < SHARE * room
 
     @property
     def standing(self) -> Standing:
@@ -105,8 +107,8 @@ def faster(readings: Readings, name: str) -> Twin | None:
     score, constant = readings.value("reference.score"), readings.value("reference.constant")
     if found is None or not found.leads or gain is None or score is None or constant is None:
         return None
-    reached, difference = found.harm.plain.value - found.harm.constant, found.harm.difference
-    above = difference.low is not None and difference.low > 0 and found.harm.steps <= FEW
+    reached = found.harm.plain.value - found.harm.constant
+    above = found.harm.beyond and found.harm.steps <= FEW
     behind = gain.low is not None and gain.low > 0 and reached < SHARE * (score - constant)
     return found if above and behind else None
 

@@ -35,7 +35,7 @@ def alarms(readings: Readings) -> list[Finding]:
         (mlp(dropout=0.9), Adam(lr=1e-3), {}, "REG01"),
         (mlp(), SGD(lr=0.05, weight_decay=0.5), {}, "REG02"),
         (mlp(), Adam(lr=1e-3, eps=1.0), {}, "OPT02"),
-        (mlp(), SGD(lr=0.05, momentum=0.9), {"schedule": Exponential(rate=1e-12)}, "OPT04"),
+        (mlp(), SGD(lr=0.05, momentum=0.9), {"schedule": Exponential(every=1.0, reduction=1e-12)}, "OPT04"),
     ],
     ids=["low rate", "high rate", "dropout", "decay", "epsilon", "schedule"],
 )
@@ -61,7 +61,7 @@ def test_a_healthy_training_raises_no_alarm(network, optimizer, plan):
 
 
 def test_nothing_of_the_case_moves():
-    case, readings = case_of(mlp(), Plan.plain(optimizer=SGD(lr=1e-3, momentum=0.9), epochs=2))
+    case, readings = case_of(mlp(), Plan.plain(optimizer=SGD(lr=1e-3, momentum=0.9), epochs=2, batch_size=32))
     kept = [copy.deepcopy(n.state_dict()) for n in (case.start, case.last)]
     state, draw = {k: v.clone() for k, v in case.optimizer_state.items()}, torch.get_rng_state()
     readings.extend(try_suspected(case, readings))
@@ -73,18 +73,18 @@ def test_nothing_of_the_case_moves():
 
 
 def test_without_time_or_need_no_twin_is_trained():
-    poor, readings = case_of(mlp(), Plan.plain(optimizer=SGD(lr=1e-3), epochs=2), seconds=0.0)
+    poor, readings = case_of(mlp(), Plan.plain(optimizer=SGD(lr=1e-3), epochs=2, batch_size=32), seconds=0.0)
     readings.extend(try_suspected(poor, readings))
     assert "twin.plain" in readings
     assert try_twins(poor, readings) == []
-    good, readings = case_of(mlp(), Plan.plain(optimizer=SGD(lr=0.05, momentum=0.9), epochs=8))
+    good, readings = case_of(mlp(), Plan.plain(optimizer=SGD(lr=0.05, momentum=0.9), epochs=8, batch_size=32))
     readings.extend(try_suspected(good, readings))
     assert try_twins(good, readings) == []
     assert (readings.value("twin.plain") or 0) > 0.9
 
 
 def test_a_budget_is_kept():
-    case, readings = case_of(mlp(width=256), Plan.plain(optimizer=SGD(lr=1e-4), epochs=20), seconds=0.5)
+    case, readings = case_of(mlp(width=256), Plan.plain(optimizer=SGD(lr=1e-4), epochs=20, batch_size=32), seconds=0.5)
     clock = Budget(60.0)
     readings.extend(try_suspected(case, readings))
     try_twins(case, readings)
@@ -92,7 +92,9 @@ def test_a_budget_is_kept():
 
 
 def test_signs_decide_what_is_tried_first():
-    case, readings = case_of(mlp(dropout=0.9), Plan.plain(optimizer=SGD(lr=1e-3, momentum=0.99), epochs=2))
+    case, readings = case_of(
+        mlp(dropout=0.9), Plan.plain(optimizer=SGD(lr=1e-3, momentum=0.99), epochs=2, batch_size=32)
+    )
     readings.extend(describe(case, readings))
     found = candidates(case, signs_of(case, readings), poor=True)
     assert found[0].name == "no_dropout"
@@ -103,7 +105,7 @@ def test_signs_decide_what_is_tried_first():
 
 
 def test_the_rate_of_the_race_is_tried():
-    case, readings = case_of(mlp(), Plan.plain(optimizer=SGD(lr=1e-3), epochs=2))
+    case, readings = case_of(mlp(), Plan.plain(optimizer=SGD(lr=1e-3), epochs=2, batch_size=32))
     readings.extend(
         [
             Reading("race.rate", 0.07, low=0.03, high=0.2),
@@ -113,7 +115,7 @@ def test_the_rate_of_the_race_is_tried():
         ]
     )
     found = candidates(case, signs_of(case, readings), poor=False)
-    assert [c.setting for c in found if c.name == "higher_rate"][0] == 0.07
+    assert next(c.setting for c in found if c.name == "higher_rate") == 0.07
 
 
 def test_noise_is_taken_from_a_clone():

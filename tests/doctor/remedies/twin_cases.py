@@ -43,7 +43,7 @@ def mlp(*, dropout=0.0, width=32):
 def case_of(network, plan, *, seconds=4.0):
     """A training of `plan.epochs` epochs of batches of 32, and its readings."""
     train_rows, validation_rows = digits()
-    plan = plan.replace(batch_size=32, seed=0, schedule=plan.schedule if plan.schedule != "auto" else Constant())
+    plan = plan.replace(seed=0, schedule=plan.schedule if plan.schedule != "auto" else Constant())
     plan = plan.replace(clip_norm=None if plan.clip_norm == "auto" else plan.clip_norm)
     plan = plan.replace(precision="float32", keep="last")
     train = Feeder(train_rows, batch_size=32, seed=0)
@@ -88,7 +88,7 @@ def case_of(network, plan, *, seconds=4.0):
 
 def examined(network, optimizer, *, epochs=5, more=(), **plan):
     """The readings of a training with those of the tournament."""
-    case, readings = case_of(network, Plan.plain(optimizer=optimizer, epochs=epochs, **plan))
+    case, readings = case_of(network, Plan.plain(optimizer=optimizer, epochs=epochs, batch_size=32, **plan))
     readings.extend(more)
     for examination in (try_suspected, try_twins):
         readings.extend(examination(case, readings))

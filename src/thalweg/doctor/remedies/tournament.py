@@ -19,6 +19,7 @@ from thalweg.probes.harm import BEST, ERRORS, OTHER_ORDER, SHARE, compared
 from thalweg.probes.twin import Lane, score_of
 from thalweg.readings import Reading, Readings
 from thalweg.rules import all_rules, judge_all
+from thalweg.rules.harm import harm
 from thalweg.rules.twins import shown
 
 MARKS = (0.125, 0.25, 0.5, 1.0)  # shares of the training's steps at which twins are compared
@@ -71,6 +72,7 @@ class Tournament:
         self.entries = [Entry(candidate) for candidate in entered]
         self.again: Score | None = None
         self.control: Score | None = None
+        self.looks = 0  # scores of twins that were compared with the training's
         self.step_seconds = case.step_seconds
         # A remedy that the race asks for needs no repetition.
         scan = 1.0 if len(entered) == 1 and entered[0].suspicion >= STRONG else SCAN
@@ -88,6 +90,7 @@ class Tournament:
             target = max(round(mark * case.steps), FEWEST)
             for entry in self.affordable(active, target, spare):
                 entry.advance(target, self.budget, self.rows)
+                self.looks += 1
             active = [e for e in active if e.done >= target and e.score is not None]
             for entry in self.entries:
                 entry.lane = entry.lane if entry in active else None  # its memory
@@ -108,6 +111,7 @@ class Tournament:
         further = int((self.budget.left - spare) / max(self.step_seconds, 1e-9))
         if further >= FURTHER * entry.done:
             entry.advance(min(entry.done + further, self.case.steps), self.budget, self.rows)
+            self.looks += 1
 
     def affordable(self, active: list[Entry], target: int, spare: float) -> list[Entry]:
         """As many as can reach the mark: before the first one by suspicion, then by their scores."""
@@ -120,7 +124,18 @@ class Tournament:
         return chosen
 
     def decides(self, entry: Entry) -> bool:
-        return entry.score is not None and harmed(self.own, entry.score)
+        """Whether a twin shows harm, beyond what the best of all scores so far has by chance."""
+        found = harm(Readings(self.compared(entry)), entry.candidate.name)
+        return found is not None and found.harmed
+
+    def compared(self, entry: Entry) -> list[Reading]:
+        """The readings of one twin beside the training."""
+        if entry.score is None:
+            return []
+        share, name = entry.done / max(self.case.steps, 1), entry.candidate.name
+        return compared(
+            name, self.own, entry.score.each - self.own.each, entry.score.value, share, tries=max(self.looks, 1)
+        )
 
     def best(self) -> Entry | None:
         """The entry with the highest score; among those within two paired errors of it the most suspected one."""
@@ -155,9 +170,7 @@ class Tournament:
                 continue
             entry = best if best in family else max(family, key=lambda e: e.value)
             assert entry is not None
-            assert entry.score is not None
-            share = entry.done / max(self.case.steps, 1)
-            found += compared(name, self.own, entry.score.each - self.own.each, entry.score.value, share)
+            found += self.compared(entry)
             found.append(Reading(f"twin.{name}.setting", entry.candidate.setting))
         if best is None:
             return found
@@ -168,12 +181,6 @@ class Tournament:
         if self.control is not None:
             found.append(Reading(f"twin.{name}.control", self.control.value, count=len(self.own.each)))
         return found
-
-
-def harmed(own: Score, other: Score) -> bool:
-    """Below 0.8 of what the other reaches beyond a constant answer, and beyond two standard errors."""
-    low = compared("", own, other.each - own.each, other.value, 1.0)[3].low
-    return own.value - own.constant < SHARE * (other.value - own.constant) and low is not None and low > 0
 
 
 def surely_above(higher: Score, lower: Score | None) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
+from thalweg.doctor.watching.losses import Losses
 from thalweg.doctor.watching.rows import SeenRows
 from thalweg.doctor.watching.sample import Sample
 from thalweg.doctor.watching.steps import StepWatch
@@ -71,10 +72,10 @@ def of_modes(watch: StepWatch, samples: Sequence[Sample]) -> Iterator[Reading]:
     if trained:
         idle = [not m.network and not m.norms and not m.dropouts for m in trained]
         yield Reading("loop.eval_training", sum(idle) / len(idle), count=len(idle), note=note)
-    if watch.idle_modes:
-        wrong = [bool(m.norms) or (m.network and bool(m.dropouts)) for m in watch.idle_modes]
-        note = "batch norm" if any(m.norms for m in watch.idle_modes) else "dropout"
-        if note == "dropout" and watch.idle_same:
+    if watch.idle.modes:
+        wrong = [bool(m.norms) or (m.network and bool(m.dropouts)) for m in watch.idle.modes]
+        note = "batch norm" if any(m.norms for m in watch.idle.modes) else "dropout"
+        if note == "dropout" and watch.idle.same:
             note = "dropout, same rows again"
         yield Reading("loop.train_validation", sum(wrong) / len(wrong), count=len(wrong), note=note)
 
@@ -149,11 +150,11 @@ def homogeneity(table: Tensor) -> tuple[float, float]:
     return math.log10(max(chance, 1e-300)), math.sqrt(share / room) if room > 0 else 0.0
 
 
-def of_losses(losses: Sequence[Tensor], samples: Sequence[Sample], steps: int) -> list[Reading]:
+def of_losses(losses: Losses, samples: Sequence[Sample], steps: int) -> list[Reading]:
     """`train.batch_loss` at steps that thin out, and where it stopped being finite."""
     values: list[tuple[int, float]]
     if losses:
-        flat = torch.stack([loss.float().reshape(-1)[0].cpu() for loss in losses]).tolist()  # synchronizes
+        flat = losses.values()  # synchronizes
         shift = steps - len(flat) if steps > len(flat) else 0
         values = [(k + shift, v) for k, v in enumerate(flat)]
     else:

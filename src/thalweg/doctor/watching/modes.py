@@ -34,9 +34,9 @@ def mode_gap(last: nn.Module, rows: Rows, watch: StepWatch) -> list[Reading]:
 
     In batches of the size that those passes had; nothing where they ran in evaluation mode.
     """
-    if not any(m.norms or (m.network and m.dropouts) for m in watch.idle_modes):
+    if not any(m.norms or (m.network and m.dropouts) for m in watch.idle.modes):
         return []
-    size = max(watch.idle_sizes, default=1)
+    size = max(watch.idle.sizes, default=1)
     copy, found = clone(last).train(), []
     with torch.no_grad(), global_rng_kept():
         seed_noise(0, 0)

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from thalweg.data.rows import Inputs, map_inputs, num_rows, take, tensors_of
+from thalweg.data.rows import Inputs, map_inputs, take, tensors_of
 
 MOST_ROWS = 1024
 MOST_BYTES = 64 * 2**20
@@ -104,9 +104,3 @@ def first_ones(tensors: list[Tensor]) -> list[int]:
     for row in range(len(flat[0])):
         seen.setdefault(b"".join(part[row].tobytes() for part in parts), row)
     return list(seen.values())
-
-
-def chunks(inputs: Inputs, size: int) -> list[Inputs]:
-    """The inputs in batches of `size` rows."""
-    rows: Any = torch.arange(num_rows(inputs))
-    return [take(inputs, part) for part in rows.split(size)]

@@ -27,7 +27,7 @@ class Sample:
     Args:
         step: optimizer steps before it.
         full: whether activations and updates were measured too.
-        passes: calls of the network with gradients; emptied once the loss is read.
+        passes: calls of the network with gradients, of which the last is held; emptied once the loss is read.
         links: the loss and what `backward` was called on.
         loss: the last loss that was read off the tape.
         reason: why none could be.
@@ -44,7 +44,7 @@ class Sample:
 
     step: int
     full: bool
-    passes: list[Pass] = field(default_factory=list)
+    passes: list[Pass | None] = field(default_factory=list)
     links: list[Link] = field(default_factory=list)
     loss: TapedLoss | None = None
     reason: str = ""

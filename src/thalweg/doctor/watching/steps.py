@@ -14,8 +14,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from thalweg.doctor.watching.harmless import harmless
+from thalweg.doctor.watching.idle import Idle
+from thalweg.doctor.watching.losses import Losses
 from thalweg.doctor.watching.rows import SeenRows, inputs_of
-from thalweg.doctor.watching.sample import ModeReader, Modes, Pass, Sample
+from thalweg.doctor.watching.sample import ModeReader, Pass, Sample
 from thalweg.measure.calls import first_tensor
 from thalweg.measure.function_modes import insert, remove
 from thalweg.measure.signal import Signal
@@ -31,7 +34,6 @@ GRADED = (0, 1, 2, 5, 10)  # where the gradients' norms are measured
 VERIFIED = 2  # losses that are repeated and compared bit by bit
 COMPARED = 3  # parameters, of at most COMPARED_SIZE entries, whose gradients are remembered over a step
 COMPARED_SIZE = 2**16
-PASSES_JUDGED = 64  # passes without gradient whose mode is read
 
 
 class StepWatch:
@@ -51,14 +53,13 @@ class StepWatch:
         self.compiled = inner is not network or network._compiled_call_impl is not None
         self.optimizer: torch.optim.Optimizer | None = None
         self.rows, self.modes = SeenRows(), ModeReader(inner)
-        self.losses: list[Tensor] = []
-        self.idle_modes: list[Modes] = []  # of passes without gradient
-        self.idle_sizes: list[int] = []
-        self.idle_same = False  # whether such passes got the same inputs twice running: averaged dropout
+        self.losses = Losses()
+        self.idle = Idle(network, self.modes)
         self.readings: list[Reading] = []
         self.loss: TapedLoss | None = None
         self.alternative: TapedLoss | None = None  # what the loop reports, where it descends another sign
         self.count = self.verified = 0
+        self.broken = ""  # what went wrong with the watching itself
         self.called = False  # whether the network was ever called as a whole
         self.sample: Sample | None = None
         self.closed: Sample | None = None  # the last one, until the loss is reported
@@ -71,8 +72,6 @@ class StepWatch:
         self._next = 0
         self._handles: list[RemovableHandle] = []  # of one watched step
         self._kept: list[RemovableHandle] = []
-        self._idle: RemovableHandle | None = None
-        self._last_idle: Tensor | None = None
         self._old: list[tuple[nn.Parameter, Tensor]] = []
         self._light_active = 0.0
         self._entered = 0.0
@@ -88,7 +87,7 @@ class StepWatch:
         self._compared = small[:COMPARED]
         self._kept.append(optimizer.register_step_post_hook(self._after_step))
         if self.modes.matters and not self.compiled:
-            self._idle = self.network.register_forward_pre_hook(self._see_idle)
+            self.idle.start()
         self.started = time.perf_counter()
         self._arm()
 
@@ -100,20 +99,16 @@ class StepWatch:
     def stop(self) -> None:
         """Takes off everything; safe at any time."""
         self._disarm()
+        self.sample = None
         for handle in self._kept:
             handle.remove()
         self._kept = []
-        if self._idle is not None:
-            self._idle.remove()
-            self._idle = None
-        self._last_idle = None
+        self.idle.stop()
 
+    @harmless
     def report(self, loss: Any) -> None:
         """The loop says what its loss was in the step that it has just made."""
-        if isinstance(loss, Tensor):
-            self.losses.append(loss.detach())
-        else:
-            self.losses.append(torch.tensor(float(loss)))
+        self.losses.add(loss)
         if self.sample is not None and self.sample.backwards:  # backward came after the step
             self._close()
         if self.closed is not None:
@@ -158,17 +153,22 @@ class StepWatch:
             self._taping = True
         self._tape.begin(device)
 
+    @harmless
     def _enter(self, network: nn.Module, args: Any, kwargs: Any) -> None:
         sample = self.sample
         if sample is None or not torch.is_grad_enabled() or in_backward():
             return
         started = time.perf_counter()
+        if self.compiled and self._taping:  # a compiled network would be compiled anew under a mode
+            remove(self._tape)
+            self._taping = False
         if not sample.passes:
             self._entered = started
         with torch._C.DisableTorchFunction():
             sample.modes.append(self.modes.read())
         self.spent += time.perf_counter() - started
 
+    @harmless
     def _leave(self, network: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
         sample = self.sample
         if sample is None or not torch.is_grad_enabled() or in_backward():
@@ -176,7 +176,8 @@ class StepWatch:
         started = time.perf_counter()
         if any(t.requires_grad for t in tensors_in(output)):
             self.called = True
-            sample.passes.append(Pass(args, kwargs, output))
+            # Of several only the last is held: rows that are evaluated with gradients must not fill the memory.
+            sample.passes[:] = [*[None] * len(sample.passes), Pass(args, kwargs, output)]
             found = first_tensor(output)
             self._begin_tape("cpu" if found is None else found.device.type)
         self.spent += time.perf_counter() - started
@@ -186,6 +187,7 @@ class StepWatch:
             self._attached.__exit__(None, None, None)
             self._attached = None
 
+    @harmless
     def _backward(self, root: Tensor) -> None:
         """Called right before `backward` runs."""
         sample = self.sample
@@ -212,10 +214,10 @@ class StepWatch:
         links = chain(self._tape.notes, root)
         core = loss_in(links)
         sample.value, sample.links = core.tensor.detach(), links
-        if len(sample.passes) > 1:
+        seen = sample.passes[-1]
+        if len(sample.passes) > 1 or seen is None:
             sample.reason = "the network is called several times for one loss"
             return
-        seen = sample.passes[0]
         inputs = inputs_of(self.inner, seen.args, seen.kwargs)
         if inputs is None:
             sample.reason = "the network is called with arguments that are no tensors of rows"
@@ -263,6 +265,7 @@ class StepWatch:
             return args, {**kwargs, "closure": observed}
         return tuple(observed if a is closure else a for a in args), kwargs
 
+    @harmless
     @torch.no_grad()
     def _look(self, sample: Sample) -> None:
         started = time.perf_counter()
@@ -280,9 +283,11 @@ class StepWatch:
                 self._signal.before_update(names, parameters, [p.grad for p in parameters])
         self.spent += time.perf_counter() - started
 
+    @harmless
     def _after_step(self, optimizer: Any, args: Any, kwargs: Any) -> None:
         """The only hook that runs in every step."""
         self.count += 1
+        self.idle.steps = self.count
         sample = self.sample
         if sample is None:
             if self.count >= self._next or self.count in LIGHT:
@@ -338,24 +343,6 @@ class StepWatch:
         if link is not None and link.factor < 0:
             self.readings.append(Reading("loop.reported", link.factor, step=self.closed.step, note=link.name))
             self.loss = self.alternative or self.loss
-
-    # ------------------------------------------------------------------ passes without gradient
-
-    def _see_idle(self, network: nn.Module, args: tuple[Any, ...]) -> None:
-        if torch.is_grad_enabled():
-            return
-        with torch._C.DisableTorchFunction():
-            self.idle_modes.append(self.modes.read())
-            given = first_tensor(args)
-            if given is not None:
-                self.idle_sizes.append(len(given) if given.dim() else 1)
-                last = self._last_idle
-                same = last is not None and last.shape == given.shape and torch.equal(last, given)
-                self.idle_same = self.idle_same or same
-                self._last_idle = given
-        if len(self.idle_modes) >= PASSES_JUDGED and self._idle is not None:
-            self._idle.remove()
-            self._idle = self._last_idle = None
 
 
 def in_backward() -> bool:

@@ -82,6 +82,7 @@ def finding(found: list[Reading], readings: Readings, *, start: bool) -> Finding
             Remedy("Standardize the inputs, and draw the weights by Xavier.", "changes training"),
             Remedy("Put a normalization before the activation.", "manual"),
         ),
+        remedied=twin.remedied if twin and harmed else None,
     )
 
 

@@ -136,6 +136,7 @@ def finding(dead: list[Reading], readings: Readings) -> Finding:
             ),
             Remedy("Use a leaky ReLU, GELU or SiLU here, or normalize before the activation.", "manual"),
         ),
+        remedied=twin.remedied if twin and twin.harmed else None,
     )
 
 

@@ -63,5 +63,6 @@ def judge(readings: Readings) -> list[Finding]:
             remedies=(
                 Remedy("Use ReLU, ELU or GELU between layers; keep softmax for the output.", "changes training"),
             ),
+            remedied=found.remedied if found and harmed else None,
         )
     ]

@@ -69,5 +69,6 @@ def judge(readings: Readings) -> list[Finding]:
                 Remedy("Draw the weights by He or Xavier, or rescale them on data.", "changes training"),
                 Remedy("Put a normalization between the layers.", "manual"),
             ),
+            remedied=found.remedied if found and harmed else None,
         )
     ]

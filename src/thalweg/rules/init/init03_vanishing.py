@@ -79,6 +79,7 @@ def judge(readings: Readings) -> list[Finding]:
             ),
             excluded=excluded(tried, helps),
             remedies=tuple(REMEDIES.values()) if helps is None else (REMEDIES[helps],),
+            remedied=tried[helps].remedied if helps is not None else None,
         )
     ]
 

@@ -18,7 +18,8 @@ die, numbers overflow.
   over the rows, repeated in another order of rows where there was time.
   A twin that a third of the steps takes above the whole training counts too where the race agrees and plain learners
   (`reference.score`) reach so much more that the training stays below 0.8 of it.
-- Where outputs cannot be scored `fit.train_loss`, the loss of the trained network, against the best of the race.
+- Where outputs cannot be scored `fit.train_loss`, the loss of the trained network, against the best of the race; not
+  of a loss that adds its rows up (`loss.batch_factor`), which depends on their number.
 - `curvature.sharpness` against `curvature.limit`, the largest curvature at which the plan's steps are stable.
 - Without a race or a twin only the curve: training loss above one and a half times its start. That is a suspicion.
 
@@ -41,7 +42,7 @@ Lecture row L36: the loss rises or turns NaN where the rate is too high.
 from thalweg.findings import Evidence, Finding, Remedy
 from thalweg.readings import Reading, Readings
 from thalweg.rules.lr.race import SHORTEST, Raced, at_rate, raced, severity_of, sharpness, short, standing_of
-from thalweg.rules.outcome import bottom, constant_loss, evidence, lost, rise_step
+from thalweg.rules.outcome import bottom, constant_loss, evidence, lost, rise_step, summed
 from thalweg.rules.trial import number
 from thalweg.rules.twins import Twin, faster, shown
 
@@ -70,6 +71,8 @@ def judge(readings: Readings) -> list[Finding]:
     if not found.too_high:
         return []
     reached = readings.last("fit.train_loss")
+    if reached is not None and summed(readings):  # over other numbers of rows than the race's
+        return []
     if reached is None:
         nothing = found.steps >= SHORTEST and learns_nothing(found, readings)
         harmed = nothing and not readings.value("plan.warmup_steps")
@@ -123,6 +126,7 @@ def by_twin(tried: Twin, found: Raced | None, readings: Readings) -> Finding:
         ),
         excluded=tried.excluded,
         remedies=(at_rate(tried.setting), CLIP),
+        remedied=tried.harm.remedied,
     )
 
 

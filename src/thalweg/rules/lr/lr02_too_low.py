@@ -17,7 +17,8 @@ The loss falls so slowly that the training is over before it has learned what it
   paired over the rows, repeated in another order of rows where there was time. It may need fewer steps.
   A twin that a third of the steps takes above the whole training counts too where the race agrees and plain learners
   (`reference.score`) reach so much more that the training stays below 0.8 of it.
-- Where outputs cannot be scored `fit.train_loss`, the loss of the trained network, against the best of the race.
+- Where outputs cannot be scored `fit.train_loss`, the loss of the trained network, against the best of the race; not
+  of a loss that adds its rows up (`loss.batch_factor`), which depends on their number.
 
 ## Known limits
 A low rate that reaches its goal in the steps it is given is not reported; most tuned trainings have one below the best
@@ -37,7 +38,7 @@ Lecture row L36: the loss falls slowly where the rate is too low.
 from thalweg.findings import Evidence, Finding
 from thalweg.readings import Reading, Readings
 from thalweg.rules.lr.race import Raced, at_rate, raced, severity_of, short, standing_of
-from thalweg.rules.outcome import bottom, evidence, lost
+from thalweg.rules.outcome import bottom, evidence, lost, summed
 from thalweg.rules.trial import number
 from thalweg.rules.twins import Twin, faster, shown
 
@@ -62,6 +63,8 @@ def judge(readings: Readings) -> list[Finding]:
     if found is None or not found.too_low:
         return []
     reached = readings.last("fit.train_loss")
+    if reached is not None and summed(readings):  # over other numbers of rows than the race's
+        return []
     steps = readings.value("plan.steps") if reached is None else reached.step
     worth = None if steps is None else steps * found.plan / found.rate.value
     short_way = worth is not None and worth < FEW_STEPS
@@ -109,4 +112,5 @@ def by_twin(tried: Twin, found: Raced | None, readings: Readings) -> Finding:
         ),
         excluded=tried.excluded,
         remedies=(at_rate(tried.setting),),
+        remedied=tried.harm.remedied,
     )

@@ -53,5 +53,6 @@ def judge(readings: Readings) -> list[Finding]:
             evidence=tried.evidence("more steps"),
             excluded=tried.excluded,
             remedies=(Remedy("Train for twice the epochs or more.", "changes training"),),
+            remedied=tried.harm.remedied,
         )
     ]

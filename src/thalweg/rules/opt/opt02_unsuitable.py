@@ -57,4 +57,5 @@ def told(tried: Twin) -> Finding:
         evidence=tried.evidence(what),
         excluded=tried.excluded,
         remedies=(Remedy(f"Train with {what}.", "changes training", {field: tried.setting} if field else {}),),
+        remedied=tried.harm.remedied,
     )

@@ -64,5 +64,6 @@ def judge(readings: Readings) -> list[Finding]:
                 Remedy("Raise the limit to a few times the median norm, or leave it out.", "changes training",
                        {"clip_norm": None}),
             ),
+            remedied=tried.harm.remedied if tried is not None else None,
         )
     ]  # fmt: skip

@@ -59,5 +59,6 @@ def judge(readings: Readings) -> list[Finding]:
             remedies=(
                 Remedy("Lay the schedule over the whole training: `tw.schedules.WarmupCosine()`.", "changes training"),
             ),
+            remedied=tried.harm.remedied,
         )
     ]

@@ -62,6 +62,7 @@ def judge(readings: Readings) -> list[Finding]:
                 evidence=(*tried.evidence("no dropout"), *lines),
                 excluded=tried.excluded,
                 remedies=remedies,
+                remedied=tried.harm.remedied,
             )
         ]
     reached, constant = readings.value("twin.plain"), readings.value("twin.constant")

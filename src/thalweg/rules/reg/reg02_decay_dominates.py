@@ -68,5 +68,6 @@ def judge(readings: Readings) -> list[Finding]:
                 if tried.setting
                 else Remedy("Leave the regularizer out, or weaken it.", "changes training", {"regularizer": None}),
             ),
+            remedied=tried.harm.remedied,
         )
     ]

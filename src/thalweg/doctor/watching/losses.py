@@ -1,0 +1,43 @@
+"""The losses that a loop reports, without a synchronization per step and without holding a tensor for each."""
+
+from array import array
+from typing import Any
+
+import torch
+from torch import Tensor
+
+WAITING = 4096  # tensors that are held before one synchronization turns them into numbers
+
+
+class Losses:
+    """Numbers in their order; tensors stay on their device until many of them wait.
+
+    >>> losses = Losses()
+    >>> losses.add(2.5)
+    >>> losses.add(torch.tensor([1.5], requires_grad=True))
+    >>> losses.values(), len(losses)
+    ([2.5, 1.5], 2)
+    """
+
+    def __init__(self) -> None:
+        self._numbers = array("d")
+        self._waiting: list[Any] = []
+
+    def __len__(self) -> int:
+        return len(self._numbers) + len(self._waiting)
+
+    def add(self, loss: Any) -> None:
+        self._waiting.append(loss.detach() if isinstance(loss, Tensor) else float(loss))
+        if len(self._waiting) >= WAITING:
+            self._fold()
+
+    def values(self) -> list[float]:
+        self._fold()
+        return self._numbers.tolist()
+
+    def _fold(self) -> None:
+        with torch.no_grad(), torch._C.DisableTorchFunction():
+            scalars = [t.reshape(-1)[0].float() for t in self._waiting if isinstance(t, Tensor)]
+            values = iter(torch.stack(scalars).tolist() if scalars else ())  # synchronizes
+        self._numbers.extend(next(values) if isinstance(t, Tensor) else t for t in self._waiting)
+        self._waiting = []
