@@ -260,3 +260,27 @@ def test_a_loss_of_ones_own_that_takes_no_weights_is_named_at_once(tmp_path) -> 
             nn.Linear(3, 2), train=(x, y), loss=lambda o, t: nn.functional.cross_entropy(o, t),
             class_weights="balanced", directory=tmp_path,
         )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [nn.BCEWithLogitsLoss(), nn.functional.binary_cross_entropy_with_logits, nn.MSELoss()],
+    ids=["module", "function", "mse"],
+)
+def test_a_column_of_targets_reaches_torchs_losses_as_it_was_given(tmp_path, loss) -> None:
+    """`[N, 1]` against outputs `[N, 1]`: nothing broadcasts, and the training is that of the bare loop."""
+    x = torch.randn(256, 4, generator=torch.Generator().manual_seed(0))
+    y = (x[:, :1] > 0).float()
+    network = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 1))
+    plan = tw.Plan.plain(optimizer=tw.optimizers.SGD(lr=0.1), epochs=1, batch_size=256)
+    experiment = tw.Experiment(
+        network, train=(x, y), validation=(x, y), test=False, loss=loss, directory=tmp_path, device="cpu"
+    )
+    assert not any(finding.counts for finding in experiment.check(plan).findings)
+    run = experiment.train(plan, listeners=())
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
+    loss(network(x), y).backward()
+    optimizer.step()
+    trained = run.model.network.state_dict()
+    for name, value in network.state_dict().items():
+        torch.testing.assert_close(trained[name], value, rtol=1e-5, atol=1e-6)

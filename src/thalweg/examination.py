@@ -46,6 +46,7 @@ def run_check(
         batch_size=plan.batch_size,
         validation=prepared.validation,
         num_steps=num_steps_of(plan, len(prepared.train)),
+        gentle=is_gentle(plan, len(prepared.train)),
         known=[*prepared.readings, *describe_data(prepared, batch_size=plan.batch_size)],
     )
 
@@ -55,6 +56,13 @@ def num_steps_of(plan: Plan, num_rows: int) -> int:
     assert isinstance(plan.epochs, int)
     assert isinstance(plan.batch_size, int)
     return plan.epochs * math.ceil(num_rows / (plan.batch_size * plan.accumulate))
+
+
+def is_gentle(plan: Plan, num_rows: int) -> bool:
+    """Whether a warm-up or clipping shortens the first steps, or may do so where it is left open."""
+    if plan.schedule == "auto" or (plan.clip_norm, plan.clip_value, plan.clip_adaptive) != (None, None, None):
+        return True
+    return plan.schedule.warmup_steps(num_steps_of(plan, num_rows)) > 0
 
 
 def examine_training(

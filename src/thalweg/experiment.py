@@ -37,7 +37,7 @@ from thalweg.session import Session
 from thalweg.setup import Setup, choose_device, set_up, task_of_step
 from thalweg.store import FILE, Store
 from thalweg.train.kept import keep
-from thalweg.train.losses import find_loss, weighted_loss
+from thalweg.train.losses import ColumnLoss, find_loss, weighted_loss
 
 
 class Experiment:
@@ -139,6 +139,8 @@ class Experiment:
         self.task = self.data.task
         if self.data.label_weights is not None or self.data.train.weights is not None:
             self.loss = weighted_loss(self.loss, self.loss_name, self.data.label_weights)
+        if self.task.column and self.task.encoding != "index" and not isinstance(loss, str):
+            self.loss = ColumnLoss(self.loss)
         self.metrics = SHOWN[self.task.kind] if metrics is None else tuple(metrics)
         # A module is copied now, so that what happens to the user's own afterwards changes no run.
         self.model: ModelSource = keep(uncompiled(model)) if isinstance(model, nn.Module) else model

@@ -4,7 +4,7 @@ from torch.nn import functional as F
 
 from thalweg.measure.answers import Sheet
 from thalweg.measure.head import FREE, Head
-from thalweg.measure.proper import alignment
+from thalweg.measure.proper import alignment, is_central
 
 TARGET = torch.arange(120) % 5
 WEIGHT = torch.tensor([1.0, 10.0, 1.0, 0.1, 3.0])
@@ -67,3 +67,28 @@ def test_of_two_classes_one_output():
 def test_regressions_are_not_judged():
     given = Sheet(F.mse_loss, torch.zeros(20, 1), torch.randn(20, 1), FREE)
     assert alignment(given, torch.Generator()) is None
+
+
+def quantile(output, target):
+    return torch.maximum(0.8 * (target - output), 0.2 * (output - target)).mean()
+
+
+@pytest.mark.parametrize(
+    ("loss", "central"),
+    [
+        (F.mse_loss, True),
+        (F.l1_loss, True),
+        (torch.nn.HuberLoss(reduction="sum"), True),
+        (lambda o, t: (o - t).cosh().log().mean(), True),
+        (torch.nn.PoissonNLLLoss(), False),
+        (quantile, False),
+        (lambda o, t: -F.mse_loss(o, t), False),
+    ],
+)
+def test_what_a_loss_of_numbers_asks_for(loss, central):
+    target = torch.rand(200, 1, generator=torch.Generator().manual_seed(0)) * 5
+    assert is_central(loss, torch.zeros(200, 1), target) is central
+
+
+def test_of_outputs_of_another_number_it_is_not_told():
+    assert is_central(F.gaussian_nll_loss, torch.zeros(8, 2), torch.rand(8, 1))

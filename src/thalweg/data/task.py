@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from thalweg.errors import DataError, UsageError, did_you_mean
@@ -45,6 +45,7 @@ class Task:
         encoding: what `encode_target` makes: `"index"` int64 class indices, `"zero-one"` floats 0 and 1, `"number"`
             floats, `"as given"` the tensor unchanged, for a loss of the user's own.
         targets: names of the target columns of a regression, where they have any.
+        column: whether the target was given as a column `[N, 1]`, of which `encode_target` makes `[N]`.
 
     >>> Task("binary", ("no", "yes"), 2).classes[1]
     'yes'
@@ -55,6 +56,7 @@ class Task:
     num_outputs: int
     encoding: Encoding = "index"
     targets: tuple[Label, ...] = ()
+    column: bool = False
 
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "classes": list(self.classes), "targets": list(self.targets)}
@@ -117,6 +119,12 @@ def infer_task(
         return per_position_task(target, loss_name)
     if loss_name is None:
         return own_loss_task(target, task, names)
+    found = named_loss_task(target, loss_name, task, names)
+    return replace(found, column=target.ndim == 2 and target.shape[1] == 1)
+
+
+def named_loss_task(target: "Target", loss_name: str, task: str | None, names: Sequence[Label]) -> Task:
+    """The task of a named loss with one answer per row."""
     if LOSS_KINDS[loss_name] == ("regression",):
         return regression_task(target, loss_name, names)
     target = class_column(target, loss_name, task)

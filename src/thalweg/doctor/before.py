@@ -1,6 +1,7 @@
 """What a check measures and probes first of all; each examination is a function of the bench and what is known."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -11,7 +12,7 @@ from thalweg.measure.answers import examine, sheet_of
 from thalweg.measure.flow import signal_flow
 from thalweg.measure.head import Head, head_of
 from thalweg.measure.inputs import describe_inputs, scale_effect
-from thalweg.measure.proper import alignment
+from thalweg.measure.proper import alignment, is_central
 from thalweg.measure.reach import describe_foreign, describe_reach
 from thalweg.measure.stacks import affine_error, linear_stacks
 from thalweg.measure.targets import describe_target
@@ -30,7 +31,15 @@ OVERFIT_SHARE = 0.5  # of what is left of the check's time
 
 
 def outputs_of(bench: Bench) -> tuple[object, Head]:
-    """The outputs, detached, and the head, in evaluation mode; in training mode where that ends in another operation.
+    """The outputs, detached, and the head, which knows besides whether the loss asks for the target itself."""
+    output, head = outputs_and_head(bench)
+    if bench.task.kind != "regression" or not isinstance(output, Tensor):
+        return output, head
+    return output, replace(head, central=is_central(bench.loss, output, bench.target))
+
+
+def outputs_and_head(bench: Bench) -> tuple[object, Head]:
+    """Both in evaluation mode; in training mode where that ends in another operation.
 
     A network that applies its softmax in evaluation only gives logits to the loss that it is trained by.
     """

@@ -49,6 +49,8 @@ class Bench:
         head: the last operation on the outputs; found by the first examination.
         validation: a sample of the validation rows as they enter network and loss, where there are any.
         budget: what all examinations together may spend.
+        num_steps: updates of the training to come, where they are known.
+        gentle: whether a warm-up or clipping shortens its first steps, which short probes do without.
     """
 
     network: nn.Module
@@ -66,6 +68,8 @@ class Bench:
     head: Head = Head("none")  # noqa: RUF009
     validation: tuple[Inputs, Tensor] | None = None
     budget: Budget = field(default_factory=lambda: Budget(LEAST))
+    num_steps: int | None = None
+    gentle: bool = False
 
     def first(self, count: int) -> tuple[Inputs, Tensor]:
         """The first `count` rows; all where none can be taken out."""

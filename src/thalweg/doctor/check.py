@@ -100,6 +100,7 @@ def check(
     batch_size: int = 64,
     validation: AnyRows | None = None,
     num_steps: int | None = None,
+    gentle: bool = False,
     known: Iterable[Reading] = (),
 ) -> Check:
     """Examines a training before its first step: measures, probes on clones, judges.
@@ -121,6 +122,7 @@ def check(
         batch_size: rows per step of the training to come.
         validation: the validation rows, of which a sample is compared with the training rows.
         num_steps: updates of the training to come, whose time decides what the probes may spend: at least 2.5 s.
+        gentle: whether a warm-up or clipping shortens its first steps.
         known: what was measured before: of all parts of the data at their split.
 
     Raises:
@@ -153,7 +155,7 @@ def check(
             seed=seed,
             device=device,
         )
-        prepared = replace(prepared, budget=budget_for(prepared, num_steps))
+        prepared = replace(prepared, budget=budget_for(prepared, num_steps), num_steps=num_steps, gentle=gentle)
         readings = Readings([*known, *measure(prepared, Readings())])
         prepared = replace(prepared, head=outputs_of(prepared)[1])
         if math.isfinite(readings.value("loss.initial") or 0.0):

@@ -18,7 +18,7 @@ from thalweg.doctor.leak import inflation_by_copies
 from thalweg.doctor.modes import leave_noise_out, measure_modes, rows_first, train_rows_first
 from thalweg.doctor.norms import measure_estimates, measure_norms, train_with_group_norm, try_group_norm
 from thalweg.doctor.reference import judge_outcome, reference_before
-from thalweg.doctor.remedied import try_likelihood
+from thalweg.doctor.remedied import try_likelihood, try_standardized
 from thalweg.doctor.remedies.tournament import try_suspected, try_twins
 from thalweg.doctor.restarts import look_at_the_end, try_other_activations, try_other_starts
 from thalweg.doctor.shift import compare_parts, harm_of_shift
@@ -45,6 +45,7 @@ BEFORE: tuple[Before, ...] = (*MEASUREMENTS, reference_before, overfit_rows, try
 # When the training is over: the most telling first, because the budget may not reach all.
 AFTER: tuple[After, ...] = (
     judge_outcome,
+    try_standardized,
     try_other_starts,
     try_balance,
     try_stopping,

@@ -39,8 +39,8 @@ def judge_outcome(case: Case, readings: Readings) -> list[Reading]:
 
     Readings of the network after its last step, at `case.steps`, with 95 % intervals over the rows: `outcome.score` on
     a sample of the validation rows (note: which score), `outcome.constant`, `outcome.error` (standard error),
-    `outcome.balanced` and `outcome.recall` (place: the class), `outcome.train_score` on a sample of the training rows,
-    `outcome.kept_score` of the weights that were kept; those of `probes.reference.reference_readings`; and
+    `outcome.balanced`, `outcome.balanced_constant` and `outcome.recall` (place: the class), `outcome.train_score` on a
+    sample of the training rows, `outcome.kept_score` of the weights that were kept; those of `probes.reference.reference_readings`; and
     `reference.gain`, how much better the reference answers than the network, paired over the rows.
     """
     bench = case.bench
@@ -201,7 +201,9 @@ def outcome_readings(last: Score | None, train: Score | None, kept: Score | None
             Reading("outcome.error", last.error, step=step, count=len(last.each)),
         ]
         if last.labels is not None:
-            found.append(interval("outcome.balanced", last.balanced(), step=step))
+            balanced = last.balanced()
+            found.append(interval("outcome.balanced", balanced, step=step))
+            found.append(Reading("outcome.balanced_constant", balanced.constant, step=step))
             found += recalls(last, step)
     if train is not None:
         found.append(interval("outcome.train_score", train, step=step, note=train.name))

@@ -1,17 +1,21 @@
-"""After a training: what it would have reached with a loss that fits its last layer."""
+"""After a training: what it would have reached with standardized inputs, or a loss that fits its last layer."""
 
 from collections.abc import Sequence
 from dataclasses import replace
 
 from thalweg.data.rows import Batch
 from thalweg.doctor.case import Case
+from thalweg.doctor.trials import RESCALE
 from thalweg.measure.head import FREE
+from thalweg.measure.inputs import standardizer
 from thalweg.measure.score import Score
 from thalweg.probes.harm import ERRORS, MARGIN, compared, harm
 from thalweg.probes.headless import without_head
 from thalweg.probes.twin import Twin, score_of, train
 from thalweg.readings import Reading, Readings
+from thalweg.rules.data.data01_input_scale import STANDARDIZE, odd_scales
 from thalweg.rules.loss.loss02_head_mismatch import is_improper
+from thalweg.rules.trial import trial
 from thalweg.train.losses import NAMED
 
 FEW = 16  # rows that show the last operation
@@ -32,6 +36,26 @@ def scores_reached(case: Case) -> Sequence[Score]:
     networks = [case.last] if case.plan.keep == "last" else [case.last, case.kept]
     found = [score_of(twin_of(case), network) for network in networks]
     return [score for score in found if score is not None]
+
+
+def try_standardized(case: Case, readings: Readings) -> list[Reading]:
+    """A twin with standardized inputs, where those of the training are of an odd scale.
+
+    Not where the initial weights are known to be at fault: other inputs may make up for these.
+    """
+    weights = trial(readings, RESCALE)
+    if not odd_scales(readings) or (weights is not None and weights.decisive):
+        return []
+    plain = twin_of(case)
+    return harm(
+        STANDARDIZE,
+        scores_reached(case),
+        plain,
+        replace(plain, transform=standardizer(case.bench.inputs)),
+        steps=case.steps,
+        step_seconds=case.step_seconds,
+        budget=case.budget,
+    )
 
 
 def try_likelihood(case: Case, readings: Readings) -> list[Reading]:

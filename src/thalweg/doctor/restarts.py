@@ -128,6 +128,7 @@ def restart(name: str, own: Score, plain: Twin, remedied: Twin, *, case: Case, b
     twins were looked at, chance had so many more occasions.
     """
     found: list[Reading] = []
+    again: list[Reading] = []
     lane = Lane(remedied)
     lane.advance(min(WARM, case.steps), budget=case.budget)
     seconds = lane.seconds / max(lane.done, 1)
@@ -142,12 +143,22 @@ def restart(name: str, own: Score, plain: Twin, remedied: Twin, *, case: Case, b
         other = None if lane.lost else lane.score()
         if other is None or other.name != own.name or len(other.each) != len(own.each):
             break
-        found = compared(name, own, other.each - own.each, other.value, lane.done / max(case.steps, 1), tries=look)
-        shown = harm(Readings(found), name)
-        if shown is not None and shown.harmed:
+        found = [
+            *compared(name, own, other.each - own.each, other.value, lane.done / max(case.steps, 1), tries=look),
+            *again,
+        ]
+        if is_harmed(found, name) and not again:
             most = min(case.steps, int(CONTROL * case.budget.left / seconds))
-            return found + control(name, own, plain, case.budget, steps=max(most, lane.done), seconds=seconds)
+            again = control(name, own, plain, case.budget, steps=max(most, lane.done), seconds=seconds)
+            found += again
+        if is_harmed(found, name):  # a training that does as well in another order may still be left behind later
+            return found
     return found
+
+
+def is_harmed(found: list[Reading], name: str) -> bool:
+    shown = harm(Readings(found), name)
+    return shown is not None and shown.harmed
 
 
 def control(name: str, own: Score, plain: Twin, budget: Budget, *, steps: int, seconds: float) -> list[Reading]:

@@ -11,19 +11,22 @@ from thalweg.doctor.bench import Bench
 from thalweg.measure.answers import constant_starts, lowest, sheet_of, starts_of
 from thalweg.measure.head import FREE, Head
 from thalweg.measure.inputs import standardized
+from thalweg.measure.score import Score, score
 from thalweg.measure.stacks import WEIGHTED
 from thalweg.measure.targets import scaled
 from thalweg.measure.untouched import untouched
-from thalweg.probes.paired import Variant, compare
+from thalweg.probes.paired import Measure, Variant, compare
 from thalweg.readings import Reading, Readings
 from thalweg.rules.arch.arch01_linear_stack import is_affine, pairs
-from thalweg.rules.data.data01_input_scale import odd_scales
+from thalweg.rules.data.data01_input_scale import STANDARDIZE, odd_scales
 from thalweg.rules.data.data02_target_scale import odd_target
 from thalweg.rules.fit.fit01_overfit import FITTED, FLAT, vanishes
 from thalweg.rules.loss.loss01_initial_loss import far_above
+from thalweg.rules.trial import trial
 from thalweg.train.clone import clone
 
 HELD = 0.25  # of the rows
+RESCALE = "rescale_weights"
 
 
 def plain_variant(bench: Bench, head: Head) -> Variant | None:
@@ -79,32 +82,65 @@ def try_remedies(bench: Bench, readings: Readings) -> list[Reading]:
     if readings.value("loss.bottomless") == 1.0:
         return []
     wanted: dict[str, bool] = {
-        "standardize_inputs": bool(odd_scales(readings)),
+        RESCALE: far_above(readings) or stuck(readings),
+        STANDARDIZE: bool(odd_scales(readings)),
         "scale_target": odd_target(readings) and head == FREE,
-        "rescale_weights": not odd_scales(readings) and (far_above(readings) or stuck(readings)),
         "insert_relu": is_affine(readings),
     }
-    if not any(wanted.values()) or (plain := plain_variant(bench, head)) is None:
+    asked = [name for name, is_asked in wanted.items() if is_asked]
+    if any(reading.name == "input.rms" for reading in odd_scales(readings)):  # they alone make a start large
+        asked.sort(key=lambda name: name != STANDARDIZE)
+    if not asked or (plain := plain_variant(bench, head)) is None:
         return []
     found: list[Reading] = []
-    asked = [name for name, is_asked in wanted.items() if is_asked]
     for left, name in zip(range(len(asked), 0, -1), asked, strict=True):
+        inputs, weights = trial(Readings(found), STANDARDIZE), trial(Readings(found), RESCALE)
+        if name == RESCALE and inputs is not None and inputs.suggests:
+            continue  # smaller weights make up for larger inputs: the inputs are the cause
+        if name == STANDARDIZE and weights is not None and weights.decisive:
+            continue  # inputs that are not large do not make a start large; other inputs may make up for it
         seconds = bench.budget.part(1 / left).seconds
-        changed = changed_variant(name, bench, plain, readings, head)
-        if changed is not None:
-            # Large weights and more freedom fit the rows trained on anyway; the others are about steps, not freedom.
-            held = HELD if name in ("insert_relu", "rescale_weights") else 0.0
-            found += compare(
-                name,
-                plain,
-                changed,
-                bench.loss,
-                optimizer=bench.optimizer,
-                held=held,
-                seconds=seconds,
-                seed=bench.seed,
-            )
+        new = tried(name, plain, bench, readings, seconds=seconds)
+        shown = trial(Readings(new), name)
+        if name == RESCALE and shown is not None and not shown.learned:
+            # A rate for large weights is none for small ones: both at their best rate.
+            seconds = bench.budget.part(1 / left).seconds
+            new = tried(name, plain, replace(bench, optimizer=None), readings, seconds=seconds)
+        found += new
+    if bench.gentle:  # what a short training loses at the full rate, the one to come may not
+        found = [reading for reading in found if not reading.name.endswith(".lost")]
     return found
+
+
+def tried(name: str, plain: Variant, bench: Bench, readings: Readings, *, seconds: float) -> list[Reading]:
+    """The probe of one remedy."""
+    changed = changed_variant(name, bench, plain, readings, bench.head)
+    if changed is None:
+        return []
+    return compare(
+        name,
+        plain,
+        changed,
+        bench.loss,
+        optimizer=bench.optimizer,
+        # Large weights and more freedom fit the rows trained on anyway; another target is about steps, not freedom.
+        held=0.0 if name == "scale_target" else HELD,
+        seconds=seconds,
+        seed=bench.seed,
+        measure=measure_of(bench) if name == STANDARDIZE else None,
+        num_steps=bench.num_steps,
+    )
+
+
+def measure_of(bench: Bench) -> Measure | None:
+    """How outputs are scored; None where they cannot be."""
+    with untouched(bench.network), torch.no_grad():
+        output = call(bench.network, bench.inputs)
+
+    def measure(output: object, target: Tensor) -> Score | None:
+        return score(output, target, task=bench.task, head=bench.head)
+
+    return None if measure(output, bench.target) is None else measure
 
 
 def stuck(readings: Readings) -> bool:
@@ -115,9 +151,9 @@ def stuck(readings: Readings) -> bool:
 
 def changed_variant(name: str, bench: Bench, plain: Variant, readings: Readings, head: Head) -> Variant | None:
     """The training with one remedy."""
-    if name == "standardize_inputs":
+    if name == STANDARDIZE:
         return replace(plain, inputs=standardized(plain.inputs, plain.inputs))
-    if name == "rescale_weights":
+    if name == RESCALE:
         return replace(plain, network=rescaled(plain.network, plain.inputs))
     if name == "insert_relu":
         return replace(plain, network=with_relu(plain.network, pairs(readings)))

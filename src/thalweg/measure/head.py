@@ -41,6 +41,8 @@ class Head:
         dim: dimension over which a softmax adds up to 1, counted from the front.
         size: how many values a softmax runs over.
         inner: the head before a softmax: softmax twice, softmax of sigmoids.
+        central: whether outputs are meant to equal numeric targets; not under a Poisson or a quantile loss, where R2
+            says nothing.
     """
 
     kind: str
@@ -49,6 +51,7 @@ class Head:
     dim: int | None = None
     size: int | None = None
     inner: "Head | None" = None
+    central: bool = True
 
     def outputs(self, free: Tensor) -> Tensor:
         """Free numbers mapped onto (the closure of) the head's range, smoothly.

@@ -65,6 +65,7 @@ class Hidden:
 def hidden_calls(network: nn.Module, inputs: Inputs) -> Hidden:
     """One forward pass in evaluation mode; the network stays as it is.
 
+    >>> import torch
     >>> network = nn.Sequential(nn.Linear(4, 8), nn.Softmax(1), nn.Linear(8, 3), nn.Softmax(1))
     >>> [(c.name, c.place) for c in hidden_calls(network, torch.zeros(2, 4)).named(frozenset({"softmax"}))]
     [('softmax', '1')]

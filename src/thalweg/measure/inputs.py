@@ -1,6 +1,6 @@
 """The inputs as they enter the network: level, spread and columns (L12)."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor, nn
@@ -41,6 +41,11 @@ def is_constant(spread: Tensor, mean: Tensor) -> Tensor:
 
 def standardized(inputs: Inputs, reference: Inputs) -> Inputs:
     """Each float column or channel with mean 0 and deviation 1 by the statistics of `reference`; constant ones 0."""
+    return standardizer(reference)(inputs)
+
+
+def standardizer(reference: Inputs) -> Callable[[Inputs], Inputs]:
+    """What standardizes inputs by the statistics of `reference`."""
     statistics = []
     for value in tensors_of(reference):
         if value.is_floating_point() and value.dim() > 1:
@@ -50,13 +55,17 @@ def standardized(inputs: Inputs, reference: Inputs) -> Inputs:
             statistics.append((mean, spread))
         else:
             statistics.append((torch.zeros(()), torch.ones(())))
-    remaining = iter(statistics)
 
-    def scale(value: Tensor) -> Tensor:
-        mean, spread = next(remaining)
-        return ((value.double() - mean) / spread).to(value.dtype) if value.is_floating_point() else value
+    def standardize(inputs: Inputs) -> Inputs:
+        remaining = iter(statistics)
 
-    return map_inputs(scale, inputs)
+        def scale(value: Tensor) -> Tensor:
+            mean, spread = next(remaining)
+            return ((value.double() - mean) / spread).to(value.dtype) if value.is_floating_point() else value
+
+        return map_inputs(scale, inputs)
+
+    return standardize
 
 
 def describe_inputs(inputs: Inputs) -> list[Reading]:

@@ -1,4 +1,7 @@
-"""Whether loss and last layer together are the likelihood of the classes, as far as the gradient tells."""
+"""What a loss asks of the outputs: the likelihood of the classes, as far as the gradient tells; the target itself."""
+
+from collections.abc import Callable
+from math import isfinite
 
 import torch
 from torch import Tensor
@@ -8,6 +11,8 @@ from thalweg.measure.answers import Sheet, gradient_at, right_answer
 from thalweg.parts.metrics.forms import class_dim
 from thalweg.readings import Reading
 
+ASIDE = 0.1  # of the target's standard deviation
+UNEVEN = 0.01  # of what a loss rises: beyond it it is no symmetric one
 SPREAD = 1.0  # of the free numbers: what a network at its start gives
 
 
@@ -57,3 +62,27 @@ def alignment(sheet: Sheet, generator: torch.Generator) -> Reading | None:
     if not bool(found.any()) or not bool(cosine.isfinite().all()):
         return None
     return Reading("loss.alignment", float(cosine.mean()), count=len(free))
+
+
+def is_central(loss: Callable[..., Tensor], output: Tensor, target: Tensor) -> bool:
+    """Whether a loss of numbers is lowest where outputs equal targets, and rises alike to both sides.
+
+    True where it cannot be told: outputs of another number than targets, or a loss that fails on them.
+
+    >>> y, output = torch.arange(8.0), torch.zeros(8, 1)
+    >>> is_central(torch.nn.MSELoss(), output, y[:, None]), is_central(torch.nn.PoissonNLLLoss(), output, y[:, None])
+    (True, False)
+    """
+    if output.numel() != target.numel() or target.is_complex() or not len(target):
+        return True
+    equal = target.detach().to(output.dtype).reshape(output.shape)
+    step = ASIDE * float(equal.double().std(correction=0))
+    try:
+        with torch.no_grad():
+            at, above, below = (float(loss(equal + d, target).sum()) for d in (0.0, step, -step))
+    except (RuntimeError, ValueError, TypeError, IndexError):
+        return True
+    rises = above - at, below - at
+    if not all(map(isfinite, rises)):
+        return False
+    return min(rises) >= 0 and abs(above - below) <= UNEVEN * max(sum(rises), 1e-12)

@@ -53,6 +53,8 @@ class Score:
 def score(output: object, target: Tensor, *, task: Task, head: Head) -> Score | None:
     """Scores of outputs `[N, ...]`; None where they are no tensor, of another form than the task, or not finite.
 
+    None as well for a regression whose loss asks for something else than the target itself (`Head.central`).
+
     >>> from thalweg.measure.head import FREE
     >>> task = Task("multiclass", (0, 1, 2), 3)
     >>> found = score(torch.eye(3)[[0, 1, 1]], torch.tensor([0, 1, 2]), task=task, head=FREE)
@@ -65,6 +67,8 @@ def score(output: object, target: Tensor, *, task: Task, head: Head) -> Score | 
     if not bool(output.isfinite().all()):  # synchronizes
         return None
     if task.kind == "regression":
+        if not head.central:
+            return None
         return explained(output.reshape(len(output), -1), target.double().reshape(len(target), -1))
     cut = 0.5 if head.low >= 0 and head.high <= 1 else 0.0
     if target.is_floating_point() or output.shape == target.shape:

@@ -26,9 +26,9 @@ def harm(
 
     Readings `twin.<name>.plain`, `.changed` and `.constant`, scores on the validation rows (note: which score),
     `.changed` with two standard errors of its distance from the constant answer, `.difference` with two standard errors
-    to both sides, `.steps` as a share of the training's, and `.control` where one was trained. Nothing where the budget does not suffice or outputs cannot be scored. A training
-    that reaches 0.8 of what there is beyond a constant answer needs no twin: `.changed` is 1 then, with the note
-    "bound".
+    to both sides, `.steps` as a share of the training's, and `.control` where one was trained. Nothing where the budget
+    does not suffice or outputs cannot be scored. A training that reaches 0.8 of what there is beyond a constant answer
+    needs no twin: `.changed` is 1 then, with the note "bound".
 
     Args:
         name: of the remedy.

@@ -11,9 +11,12 @@ LEAST = 0.02  # of the learnable loss: the constant answer was found on other ro
 
 
 def constant_loss(readings: Readings) -> float | None:
-    """The loss of the best constant answer, on rows held out by the race or else on the rows of the check."""
+    """The loss of the best constant answer, on rows held out by the race or else on the rows of the check.
+
+    None for a loss that adds its rows up: it was taken over other numbers of rows than what it would be compared with.
+    """
     value = readings.value("race.constant")
-    return readings.value("loss.constant") if value is None and not summed(readings) else value
+    return None if summed(readings) else readings.value("loss.constant") if value is None else value
 
 
 def summed(readings: Readings) -> bool:
@@ -24,8 +27,6 @@ def summed(readings: Readings) -> bool:
 
 def removed(readings: Readings, loss: float) -> float | None:
     """The share of what a constant answer leaves above the lowest possible loss that is gone; None where unknown."""
-    if summed(readings):
-        return None
     constant = constant_loss(readings)
     floor = readings.value("loss.floor")
     floor = 0.0 if floor is None else floor

@@ -6,16 +6,27 @@ from thalweg.findings import Evidence
 from thalweg.readings import Reading, Readings
 
 HALF = 0.5  # a training that reaches less than half of what its remedied twin reaches is called harmed
+LONG = 0.5  # of the steps of the training to come: a training that is slow at first may get there in more
 LEAST = 0.05  # of the learnable loss: a difference below a twentieth is not worth a warning
 
 
 @dataclass(frozen=True)
 class Trial:
-    """Share of the learnable loss removed in a short training: without the remedy, with it."""
+    """What a short training learned without the remedy and with it: a share of the learnable loss, or of a score.
+
+    Args:
+        plain: without it.
+        changed: with it.
+        difference: of the two, paired over seeds.
+        lost: whether no training without it could have been mended by more steps, though nothing shortened them.
+        share: steps by those of the training to come, where a score was taken.
+    """
 
     plain: Reading
     changed: Reading
     difference: Reading
+    lost: bool = False
+    share: float | None = None
 
     @property
     def better(self) -> bool:
@@ -23,13 +34,23 @@ class Trial:
         return self.difference.low is not None and self.difference.low > 0 and self.difference.value >= LEAST
 
     @property
+    def learned(self) -> bool:
+        """Whether it learned anything with the remedy or without."""
+        return max(self.plain.value, self.changed.value) >= LEAST
+
+    @property
+    def suggests(self) -> bool:
+        """Whether the short training without it reaches less than half of what it reaches with it."""
+        return self.better and self.plain.value < HALF * self.changed.value and self.changed.value >= LEAST
+
+    @property
     def decisive(self) -> bool:
-        """Whether the training without it reaches less than half of what it reaches with it."""
-        return self.better and self.plain.value < HALF * self.changed.value
+        """Whether that shows harm to the whole training: it is not much longer, or could not be mended."""
+        return self.suggests and (self.share is None or self.share >= LONG or self.lost)
 
     def evidence(self, remedy: str) -> tuple[Evidence, ...]:
         return (
-            Evidence("share of the loss learned in a short training", percent(self.plain)),
+            Evidence(f"share of the {self.plain.note or 'loss'} learned in a short training", percent(self.plain)),
             Evidence(f"the same with {remedy}", percent(self.changed)),
             Evidence(f"difference, {self.difference.count} paired seeds", percent(self.difference), "interval above 0"),
         )
@@ -39,7 +60,10 @@ def trial(readings: Readings, name: str) -> Trial | None:
     """The probe of a remedy, where one was made."""
     found = [readings.last(f"probe.{name}.{part}") for part in ("plain", "changed", "difference")]
     plain, changed, difference = found
-    return Trial(plain, changed, difference) if plain and changed and difference else None
+    if not (plain and changed and difference):
+        return None
+    lost = readings.value(f"probe.{name}.lost") == 1
+    return Trial(plain, changed, difference, lost, readings.value(f"probe.{name}.share"))
 
 
 def percent(reading: Reading) -> str:

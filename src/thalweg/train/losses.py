@@ -258,6 +258,21 @@ class OwnWeighted(nn.Module):
         return self.loss(output, target, weight)
 
 
+class ColumnLoss(nn.Module):
+    """A loss of torch's under targets that were given as a column: it is called with `[N, 1]`, as the user's loop does.
+
+    >>> ColumnLoss(nn.MSELoss())(torch.tensor([[1.0], [3.0]]), torch.tensor([0.0, 1.0]))
+    tensor(2.5000)
+    """
+
+    def __init__(self, loss: LossFunction) -> None:
+        super().__init__()
+        self.loss = loss
+
+    def forward(self, output: Any, target: Tensor, *weight: Tensor) -> Tensor:
+        return self.loss(output, target.unsqueeze(1) if target.dim() == 1 else target, *weight)
+
+
 def weighted_loss(loss: LossFunction, name: str | None, labels: Tensor | None = None) -> LossFunction:
     """A loss that takes the weights of the rows as a third argument.
 

@@ -51,7 +51,7 @@ def test_a_planted_fault_is_named(network, optimizer, plan, code):
         (mlp(), SGD(lr=0.05, momentum=0.9), {}),
         (mlp(), Adam(lr=1e-3), {"epochs": 12}),
         (mlp(dropout=0.3), Adam(lr=3e-3), {"epochs": 12}),
-        (mlp(width=4), SGD(lr=0.1, momentum=0.9, weight_decay=1e-4), {"epochs": 12}),
+        (mlp(width=8), SGD(lr=0.02, momentum=0.9, weight_decay=1e-4), {"epochs": 12}),
         (mlp(), SGD(lr=0.1), {"clip_norm": 0.5, "epochs": 12}),
     ],
     ids=["sgd", "adam", "dropout", "narrow", "clipped"],
@@ -61,7 +61,7 @@ def test_a_healthy_training_raises_no_alarm(network, optimizer, plan):
 
 
 def test_nothing_of_the_case_moves():
-    case, readings = case_of(mlp(), Plan.plain(optimizer=SGD(lr=1e-3, momentum=0.9), epochs=2, batch_size=32))
+    case, readings = case_of(mlp(), Plan.plain(optimizer=SGD(lr=1e-3, momentum=0.9), epochs=4, batch_size=32))
     kept = [copy.deepcopy(n.state_dict()) for n in (case.start, case.last)]
     state, draw = {k: v.clone() for k, v in case.optimizer_state.items()}, torch.get_rng_state()
     readings.extend(try_suspected(case, readings))

@@ -122,3 +122,12 @@ def test_a_bottleneck_is_found_in_a_real_training(tmp_path):
 
     found, run = trained(narrow, tmp_path / "narrow")
     assert found, run.findings
+
+
+def test_a_loss_that_weighs_rare_classes_gives_up_right_answers_on_purpose():
+    def readings(balanced):
+        values = {"outcome.balanced": balanced, "outcome.balanced_constant": 0.1, "reference.balanced": 0.85}
+        return Readings([*outcome(0.3, 0.32), *(Reading(name, value) for name, value in values.items())])
+
+    assert gen02_underfitting.judge(readings(0.8)) == []
+    assert gen02_underfitting.judge(readings(0.3))

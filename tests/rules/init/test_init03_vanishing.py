@@ -41,6 +41,27 @@ def test_before_the_end_it_is_a_suspicion_and_without_harm_a_note():
     assert found.severity == "note"
 
 
+def outcome(score, *, gain=0.6):
+    return [
+        Reading("outcome.score", score, low=score - 0.03, high=score + 0.03, note="accuracy"),
+        Reading("outcome.constant", 0.12),
+        Reading("outcome.kept_score", score),
+        Reading("reference.score", score + gain),
+        Reading("reference.gain", gain, low=gain - 0.04, high=gain + 0.04),
+    ]
+
+
+def test_less_than_floats_keep_and_a_constant_answer_in_the_end_is_proof():
+    flat = flow(0.3, 1e-3, 1e-6, 1e-9)
+    (found,) = judge(Readings([*flat, *outcome(0.1)]))
+    assert (found.severity, found.standing, found.cause) == ("warning", "proven", "vanishing")
+    for other in (outcome(0.4), outcome(0.1, gain=0.03), [*outcome(0.1), Reading("outcome.kept_score", 0.4)]):
+        (found,) = judge(Readings([*flat, *other]))
+        assert found.standing == "suspicion"
+    (found,) = judge(Readings([*DEEP, *outcome(0.1)]))  # 3e-5: a float can tell the rows apart
+    assert found.standing == "suspicion"
+
+
 def test_nothing_at_all_is_told_by_other_rules():
     assert judge(Readings(flow(0.3, 0.1, 0.0))) == []
 

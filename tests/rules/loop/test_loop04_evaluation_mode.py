@@ -14,8 +14,11 @@ def passes(share: float, note: str = "batch norm", count: int = 20) -> Reading:
     return Reading("loop.eval_training", share, count=count, note=note)
 
 
+WHOLE = Reading("loop.eval_network", 1.0, count=20)
+
+
 FRESH = Reading("loop.fresh_norms", 1.0)
-BROKEN = Readings([passes(1.0), FRESH, *twin(0.4, 0.9)])
+BROKEN = Readings([passes(1.0), WHOLE, FRESH, *twin(0.4, 0.9)])
 HEALTHY = Readings([passes(0.0), Reading("loop.fresh_norms", 0.0)])
 
 
@@ -35,7 +38,18 @@ def test_norms_of_a_pretrained_network_are_a_note_unless_the_twin_is_better():
 
 
 def test_dropout_alone_is_a_note():
-    assert not judge(Readings([passes(1.0, "dropout")]))[0].counts
+    (finding,) = judge(Readings([passes(1.0, "dropout"), WHOLE]))
+    assert not finding.counts
+    assert finding.title.endswith("its dropout does nothing")
+
+
+def test_layers_in_evaluation_mode_inside_of_a_network_that_is_not_need_harm():
+    layers = [passes(1.0, "batch norm and dropout"), Reading("loop.eval_network", 0.0, count=20), FRESH]
+    (finding,) = judge(Readings(layers))
+    assert not finding.counts
+    assert finding.title.endswith("its batch norm and dropout do nothing")
+    (finding,) = judge(Readings([*layers, *twin(0.4, 0.9)]))
+    assert (finding.severity, finding.standing) == ("error", "verified")
 
 
 def test_a_pass_in_training_mode_is_enough():

@@ -25,6 +25,7 @@ MUCH_DROPOUT, MOST_DROPOUT, MANY = 0.3, 0.8, 4
 STRONG_DECAY = 1e-2
 LEAST_RATE = 0.1  # of the peak, at which a training goes on
 LATE_SHARE = 0.3  # of the steps at hardly any rate
+ODD = 3.0  # suspicion of an epsilon that nobody sets on purpose for a rate of the usual size
 SIGNED = 1.5  # suspicion from which a remedy is tried though the result is not poor
 
 
@@ -118,7 +119,7 @@ def constants(plain: Twin, *, poor: bool) -> list[Candidate]:
     epsilon = getattr(optimizer, "eps", None)
     if isinstance(epsilon, float | int) and not EPSILONS[0] <= epsilon <= EPSILONS[1]:
         changed = plain.with_plan(**{"optimizer.eps": STANDARD_EPSILON})
-        found.append(Candidate("epsilon", STANDARD_EPSILON, changed, 2.0))
+        found.append(Candidate("epsilon", STANDARD_EPSILON, changed, ODD))
     momentum, betas = getattr(optimizer, "momentum", None), getattr(optimizer, "betas", None)
     if isinstance(momentum, float) and momentum > MOMENTUM:
         changed = plain.with_plan(**{"optimizer.momentum": STANDARD_MOMENTUM})

@@ -95,7 +95,10 @@ class Tournament:
             for entry in self.entries:
                 entry.lane = entry.lane if entry in active else None  # its memory
             active.sort(key=lambda e: -e.value)
-            if not active or self.decides(active[0]):
+            if not active:
+                return
+            if self.decides(active[0]):
+                self.follow(active[0], spare)  # how much it mends is seen at the end
                 return
             if not self.affordable(active, self.next_mark(target), spare):
                 self.follow(active[0], spare)

@@ -19,6 +19,7 @@ from thalweg.doctor.watching import facts
 from thalweg.doctor.watching.again import Again, answers, scored, try_again, try_lag
 from thalweg.doctor.watching.modes import mode_gap
 from thalweg.doctor.watching.optimizers import part_of
+from thalweg.doctor.watching.own_loss import Answers, answers_of
 from thalweg.doctor.watching.rows import FIRST_STEPS
 from thalweg.doctor.watching.sample import Sample
 from thalweg.doctor.watching.steps import StepWatch
@@ -26,6 +27,7 @@ from thalweg.errors import ThalwegError
 from thalweg.findings import Findings
 from thalweg.measure.head import Head, head_of
 from thalweg.measure.nonfinite import locate_nonfinite
+from thalweg.measure.proper import is_central
 from thalweg.measure.untouched import untouched
 from thalweg.probes.budget import Budget, budget_of
 from thalweg.probes.rate_race import race
@@ -169,7 +171,7 @@ def material_of(
     if joined is None or loss is None:
         reasons = [s.reason for s in samples if s.reason]
         if not watch.called:
-            reason = "the network was never called as a whole, model(x)"
+            reason = "the network was never called as a whole, model(x); pass the module that the loop calls"
         else:
             reason = reasons[-1] if reasons else "no backward was seen between the network's output and the step"
         said.append(f"loss, data and rate: {reason}")
@@ -177,6 +179,7 @@ def material_of(
     inputs, target, steps = joined
     with untouched(start):
         few = take(inputs, torch.arange(min(num_rows(inputs), 64)))
+        start = answers_of(start, few)
         output = call(start, few)
         if not isinstance(output, Tensor):
             said.append(f"loss, data and rate: the network returns {type(output).__name__}, not one tensor")
@@ -184,11 +187,15 @@ def material_of(
         output, head = output.detach(), head_of(output)
     name = "" if watch.loss is None else watch.loss.name
     task = task_of(target, output, name)
+    if task.kind == "regression":
+        head = replace(head, central=is_central(loss, output, target[: len(output)]))
     if loss_fn is None:
         said.append("losses that weights add outside of the network's output are taken as constants")
     if watch.rows.odd:
         said.append(f"{watch.rows.odd} batches whose rows have another shape than those of the first")
-    return Material(start, clone(watch.inner), loss, name, inputs, target, steps, task, head)
+    last = clone(watch.inner)
+    last = Answers(last) if isinstance(start, Answers) else last
+    return Material(start, last, loss, name, inputs, target, steps, task, head)
 
 
 def task_of(target: Tensor, output: Tensor, name: str) -> Task:
@@ -212,7 +219,9 @@ def again_of(
         target=material.target,
         task=material.task,
         head=material.head,
-        groups=groups,
+        groups=[(o, [f"model.{n}" for n in names]) for o, names in groups]
+        if isinstance(material.start, Answers)
+        else groups,
         kind=type(watch.optimizer),
         rate=readings.value("loop.peak_rate") or 0.0,
         batch_size=watch.rows.batch_size,

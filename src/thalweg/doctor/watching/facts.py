@@ -70,8 +70,9 @@ def of_modes(watch: StepWatch, samples: Sequence[Sample]) -> Iterator[Reading]:
     note = " and ".join(kinds)
     trained = [mode for s in samples for mode in s.modes]
     if trained:
-        idle = [not m.network and not m.norms and not m.dropouts for m in trained]
+        idle = [not m.norms and not m.dropouts for m in trained]
         yield Reading("loop.eval_training", sum(idle) / len(idle), count=len(idle), note=note)
+        yield Reading("loop.eval_network", sum(not m.network for m in trained) / len(idle), count=len(idle))
     if watch.idle.modes:
         wrong = [bool(m.norms) or (m.network and bool(m.dropouts)) for m in watch.idle.modes]
         note = "batch norm" if any(m.norms for m in watch.idle.modes) else "dropout"

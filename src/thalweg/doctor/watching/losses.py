@@ -37,7 +37,8 @@ class Losses:
 
     def _fold(self) -> None:
         with torch.no_grad(), torch._C.DisableTorchFunction():
-            scalars = [t.reshape(-1)[0].float() for t in self._waiting if isinstance(t, Tensor)]
-            values = iter(torch.stack(scalars).tolist() if scalars else ())  # synchronizes
+            scalars = [t if t.dim() == 0 else t.reshape(-1)[0] for t in self._waiting if isinstance(t, Tensor)]
+            alike = len({t.device for t in scalars}) == 1
+            values = iter(torch.stack(scalars).tolist() if alike else map(float, scalars))  # synchronizes
         self._numbers.extend(next(values) if isinstance(t, Tensor) else t for t in self._waiting)
         self._waiting = []

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 
-from thalweg.measure.tape import Link, TapedLoss
+from thalweg.measure.tape import Link
 
 
 @dataclass
@@ -29,8 +29,7 @@ class Sample:
         full: whether activations and updates were measured too.
         passes: calls of the network with gradients, of which the last is held; emptied once the loss is read.
         links: the loss and what `backward` was called on.
-        loss: the last loss that was read off the tape.
-        reason: why none could be.
+        reason: why no loss could be read.
         backwards: how often `backward` was called.
         stale: whether the gradient of an earlier step was still there when `backward` added to it.
         graded: whether any parameter of the optimizer had a gradient other than 0 when it stepped.
@@ -46,7 +45,6 @@ class Sample:
     full: bool
     passes: list[Pass | None] = field(default_factory=list)
     links: list[Link] = field(default_factory=list)
-    loss: TapedLoss | None = None
     reason: str = ""
     backwards: int = 0
     stale: bool | None = None

@@ -7,7 +7,9 @@ taken off after it; a tape runs from the network's output to the optimizer's ste
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from math import ceil
+from statistics import median
 from typing import Any, TypeGuard
 
 import torch
@@ -17,12 +19,14 @@ from torch.utils.hooks import RemovableHandle
 from thalweg.doctor.watching.harmless import harmless
 from thalweg.doctor.watching.idle import Idle
 from thalweg.doctor.watching.losses import Losses
-from thalweg.doctor.watching.rows import SeenRows, inputs_of
+from thalweg.doctor.watching.own_loss import OwnLoss
+from thalweg.doctor.watching.read import read_loss
+from thalweg.doctor.watching.rows import SeenRows
 from thalweg.doctor.watching.sample import ModeReader, Pass, Sample
 from thalweg.measure.calls import first_tensor
 from thalweg.measure.function_modes import insert, remove
 from thalweg.measure.signal import Signal
-from thalweg.measure.tape import NAMED_LOSSES, Link, Reader, Tape, TapedLoss, UnreadableLossError, chain, loss_in
+from thalweg.measure.tape import NAMED_LOSSES, Tape, TapedLoss, chain, loss_in
 from thalweg.measure.watcher import tensors_in
 from thalweg.readings import Reading
 
@@ -30,6 +34,8 @@ from thalweg.readings import Reading
 FIRST = 11
 LIGHT = frozenset(range(FIRST)) | {k * 2**e for k in (2, 3) for e in range(3, 40)}
 FULL = frozenset((1, 10))  # where activations and updates are measured in any case
+FULL_EVERY = 4  # of the steps watched as far as the share allows: the others show rows at a third of the cost
+EACH = 4e-6  # seconds that a step costs which is not watched, by two hooks and a report (benchmarks/watching.py)
 GRADED = (0, 1, 2, 5, 10)  # where the gradients' norms are measured
 VERIFIED = 2  # losses that are repeated and compared bit by bit
 COMPARED = 3  # parameters, of at most COMPARED_SIZE entries, whose gradients are remembered over a step
@@ -56,7 +62,7 @@ class StepWatch:
         self.losses = Losses()
         self.idle = Idle(network, self.modes)
         self.readings: list[Reading] = []
-        self.loss: TapedLoss | None = None
+        self.loss: TapedLoss | OwnLoss | None = None
         self.alternative: TapedLoss | None = None  # what the loop reports, where it descends another sign
         self.count = self.verified = 0
         self.broken = ""  # what went wrong with the watching itself
@@ -73,7 +79,9 @@ class StepWatch:
         self._handles: list[RemovableHandle] = []  # of one watched step
         self._kept: list[RemovableHandle] = []
         self._old: list[tuple[nn.Parameter, Tensor]] = []
-        self._light_active = 0.0
+        self._light_active = self._spent_before = 0.0
+        self._costs: dict[bool, list[float]] = {False: [], True: []}  # seconds of light and of full watched steps
+        self._watched = 0
         self._entered = 0.0
 
     # ------------------------------------------------------------------ beginning and end
@@ -89,7 +97,7 @@ class StepWatch:
         if self.modes.matters and not self.compiled:
             self.idle.start()
         self.started = time.perf_counter()
-        self._arm()
+        self._arm(full=False)
 
     def held(self) -> list[nn.Parameter]:
         """Parameters that the optimizer steps."""
@@ -109,6 +117,8 @@ class StepWatch:
     def report(self, loss: Any) -> None:
         """The loop says what its loss was in the step that it has just made."""
         self.losses.add(loss)
+        if self.closed is None and self.sample is None:
+            return
         if self.sample is not None and self.sample.backwards:  # backward came after the step
             self._close()
         if self.closed is not None:
@@ -117,11 +127,10 @@ class StepWatch:
 
     # ------------------------------------------------------------------ one watched step
 
-    def _arm(self) -> None:
+    def _arm(self, *, full: bool) -> None:
         started = time.perf_counter()
-        step = self.count
-        full = self._signal is not None and (step in FULL or step > max(FULL))
-        self.sample = Sample(step, full=full)
+        step, full = self.count, full and self._signal is not None
+        self.sample, self._spent_before = Sample(step, full=full), self.spent
         self._handles = [
             self.network.register_forward_pre_hook(self._enter, with_kwargs=True),
             self.network.register_forward_hook(self._leave, with_kwargs=True, always_call=True),
@@ -218,32 +227,17 @@ class StepWatch:
         if len(sample.passes) > 1 or seen is None:
             sample.reason = "the network is called several times for one loss"
             return
-        inputs = inputs_of(self.inner, seen.args, seen.kwargs)
-        if inputs is None:
-            sample.reason = "the network is called with arguments that are no tensors of rows"
-            return
-        if not isinstance(seen.output, Tensor) or not seen.output.dim():
-            sample.reason = f"the network returns {type(seen.output).__name__}, not one tensor"
-            return
-        reader = Reader(self._tape.notes, seen.output, len(seen.output))
-        try:
-            loss, target = reader.read(core.tensor, self._tape.autocast)
-            if self.verified < VERIFIED and not loss.repeats(seen.output, target, core.tensor):
-                raise UnreadableLossError(
-                    "called again, it gives another value: it keeps a state or draws random numbers"
-                )
-        except UnreadableLossError as error:
-            sample.reason = f"{error}"
-            return
-        except Exception as error:  # whatever the loss calls; the loop itself is not concerned
-            sample.reason = f"its calls cannot be repeated ({type(error).__name__})"
+        notes, autocast = self._tape.notes, self._tape.autocast
+        repeat = self.verified < VERIFIED
+        found = read_loss(self.inner, seen, notes, links, autocast=autocast, repeat=repeat)
+        if isinstance(found, str):
+            sample.reason = found
             return
         self.verified += 1
-        sample.loss, self.loss = loss, loss
-        if core.factor > 0 and links[-1].factor < 0:
-            turned = next(link for link in links if link.factor < 0)
-            self.alternative = read_or_none(reader, turned)
-        self.rows.add(sample.step, inputs, target)
+        self.loss, self.alternative = found.function, found.alternative or self.alternative
+        if isinstance(found.function, OwnLoss):
+            links[-1] = replace(links[-1], name=found.function.name)
+        self.rows.add(sample.step, found.inputs, found.target)
 
     def _before_step(self, optimizer: Any, args: Any, kwargs: Any) -> Any:
         """Looks at the gradients; where a closure computes them inside of the step, after the closure."""
@@ -290,8 +284,7 @@ class StepWatch:
         self.idle.steps = self.count
         sample = self.sample
         if sample is None:
-            if self.count >= self._next or self.count in LIGHT:
-                self._arm()
+            self._arm_if_due()
             return
         if self.closed is not None:  # the loss of the step before was not reported
             self._finish()
@@ -315,26 +308,40 @@ class StepWatch:
             self.spent += max(0.0, active - self._light_active) if self._light_active else 0.0
         elif active:
             self._light_active = min(active, self._light_active or active)
-        self._plan(sample)
+        self._costs[sample.full].append(self.spent - self._spent_before)
+        self._plan()
+        self._arm_if_due()
 
-    def _plan(self, sample: Sample) -> None:
+    def _plan(self) -> None:
         """When the next step is watched: as soon as all watching, its own included, is within the share."""
+        self._watched += 1
         elapsed = time.perf_counter() - self.started
-        each = self.spent / max(len(self.rows.steps) + 1, 1)
-        affordable = (self.spent + 2 * each) / max(self.share, 1e-9) - elapsed
         per_step = elapsed / max(self.count, 1)
-        self._next = self.count + max(1, ceil(affordable / max(per_step, 1e-9)))
-        if self.count >= self._next or self.count in LIGHT:
-            self._arm()
+        cost = median(self._costs[self._full_next()][-9:] or self._costs[False][-9:])
+        room = max(self.share * per_step - EACH, 0.1 * self.share * per_step)  # seconds for each step, on average
+        self._next = self.count + max(1, ceil((self.spent + cost) / max(room, 1e-12) - self.count))
+
+    def _full_next(self) -> bool:
+        return self._watched % FULL_EVERY == 0
+
+    def _arm_if_due(self) -> None:
+        """Watches the next step where it is one of the first, where it is time, or briefly where it is a later mark."""
+        if self.count < FIRST:
+            self._arm(full=self.count in FULL)
+        elif self.count >= self._next:
+            self._arm(full=self._full_next())
+        elif self.count in LIGHT:
+            self._arm(full=False)
 
     def _finish(self) -> None:
-        sample = self.closed
+        sample, started = self.closed, time.perf_counter()
         assert sample is not None
         if sample.links:
             last = sample.links[-1]
             sample.descent = (last.name, last.factor) if last.name in NAMED_LOSSES else None
-        self.closed, sample.links, sample.loss = None, [], None  # they hold the graph
+        self.closed, sample.links = None, []  # they hold the graph
         self.on_sample(sample)
+        self.spent += time.perf_counter() - started
 
     def _compare(self, loss: Any) -> None:
         """Where the loop reports a loss with the other sign than the one it descends: that one is its loss."""
@@ -358,10 +365,3 @@ def squared_norm(parameters: list[nn.Parameter]) -> float:
     """Of their gradients together."""
     norms = [p.grad.detach().float().norm().square() for p in parameters if p.grad is not None]
     return float(torch.stack(norms).sum()) if norms else 0.0  # synchronizes
-
-
-def read_or_none(reader: Reader, link: Link) -> TapedLoss | None:
-    try:
-        return reader.read(link.tensor)[0]
-    except UnreadableLossError:
-        return None

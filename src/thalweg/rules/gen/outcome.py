@@ -26,6 +26,12 @@ def validation_share(readings: Readings) -> float | None:
     return share_of(readings, "outcome.score", "outcome.constant", "reference.score", "reference.constant")
 
 
+def balanced_share(readings: Readings) -> float | None:
+    """On validation rows, with every class counted alike."""
+    bar = "outcome.balanced_constant"
+    return share_of(readings, "outcome.balanced", bar, "reference.balanced", bar)
+
+
 def training_share(readings: Readings) -> float | None:
     """On training rows, which plain learners answer each without having seen it."""
     return share_of(
@@ -45,6 +51,10 @@ def surely_worse(readings: Readings) -> bool:
 def fits_little(readings: Readings, limit: float = SHARE) -> bool:
     """Whether plain learners are far better on validation rows and on training rows alike."""
     held, own = validation_share(readings), training_share(readings)
+    # A loss that weighs classes gives up right answers for rare ones on purpose: both measures have to agree.
+    alike = balanced_share(readings)
+    if alike is not None and alike >= limit:
+        return False
     return held is not None and own is not None and max(held, own) < limit and surely_worse(readings)
 
 

@@ -17,6 +17,9 @@ comes back shrinks in the same way, so that the layers that could change it hard
   reaches less than 0.8 of what a twin does beyond a constant answer, on validation rows, beyond two standard errors,
   and when another order of the rows does not explain it.
 - If rescaled weights suffice the cause is their scale; if only other activations help, it is they.
+- Where less reaches the last layer than float32 keeps of a sum (2⁻²³ = 1.2e-7), the outputs are the same for all rows
+  up to rounding. If the training then ends no better than a constant answer, on rows that plain learners answer beyond
+  two standard errors, that is proof enough without a twin.
 
 ## Known limits
 Before the training has ended it is a suspicion (FIT01 alarms earlier where a few rows are not learned); where no twin
@@ -31,12 +34,15 @@ Lecture row L10; Glorot and Bengio, "Understanding the difficulty of training de
 (AISTATS 2010); He et al. (ICCV 2015).
 """
 
-from thalweg.findings import Cause, Excluded, Finding, Remedy
+from thalweg.findings import Cause, Evidence, Excluded, Finding, Remedy
 from thalweg.readings import Readings
 from thalweg.rules.fit.fit01_overfit import vanishes
 from thalweg.rules.harm import Harm, harm
+from thalweg.rules.outcome import evidence
 from thalweg.rules.signal import LET_THROUGH, RESCALE, ends, slopes
 from thalweg.rules.trial import number
+
+EPSILON = 2.0**-23  # the relative precision of float32
 
 CODE = "INIT03"
 NAME = "vanishing signal"
@@ -59,7 +65,8 @@ def judge(readings: Readings) -> list[Finding]:
         return []  # nothing at all arrives: dead or equal units, which other rules tell
     tried = {name: found for name in (RESCALE, LET_THROUGH) if (found := harm(readings, name)) is not None}
     helps = next((name for name, found in tried.items() if found.harmed), None)
-    harmless = bool(tried) and all(found.harmless for found in tried.values())
+    stuck = helps is None and flow[-1].value < EPSILON * flow[0].value and only_constant(readings)
+    harmless = not stuck and bool(tried) and all(found.harmless for found in tried.values())
     cause: Cause = "init_scale" if helps == RESCALE else "vanishing"
     shown = {name: found for name, found in tried.items() if name == helps or harmless}
     return [
@@ -67,7 +74,7 @@ def judge(readings: Readings) -> list[Finding]:
             code=CODE,
             title=f"Of the differences between rows {number(flow[-1].value / flow[0].value)} reaches the last layer",
             severity="note" if harmless else "warning",
-            standing="verified" if helps else "proven" if harmless else "suspicion",
+            standing="verified" if helps else "proven" if harmless or stuck else "suspicion",
             cause=cause,
             why="The differences between rows shrink from layer to layer until the last one cannot tell rows apart, "
             "and the gradient shrinks on its way back.",
@@ -75,6 +82,7 @@ def judge(readings: Readings) -> list[Finding]:
             evidence=(
                 *ends(readings),
                 *slopes(readings),
+                *(reached(readings) if stuck else ()),
                 *(line for name, found in shown.items() for line in found.evidence(WORDS[name])),
             ),
             excluded=excluded(tried, helps),
@@ -82,6 +90,25 @@ def judge(readings: Readings) -> list[Finding]:
             remedied=tried[helps].remedied if helps is not None else None,
         )
     ]
+
+
+def only_constant(readings: Readings) -> bool:
+    """Whether the training answers no better than a constant, and plain learners clearly better."""
+    own, constant = readings.last("outcome.score"), readings.value("outcome.constant")
+    kept, gain = readings.value("outcome.kept_score"), readings.last("reference.gain")
+    if own is None or own.low is None or constant is None or gain is None or gain.low is None:
+        return False
+    # The interval of the kept weights, on the same rows, is as wide.
+    return max(own.value, kept or own.value) - (own.value - own.low) <= constant and gain.low > 0
+
+
+def reached(readings: Readings) -> tuple[Evidence, ...]:
+    """Lines of evidence: the outcome, beside plain learners."""
+    constant = number(readings.value("outcome.constant") or 0.0)
+    return (
+        *evidence("score on validation rows", readings.last("outcome.score"), f"a constant answer has {constant}"),
+        *evidence("the same by plain learners", readings.last("reference.score")),
+    )
 
 
 def excluded(tried: dict[str, Harm], helps: str | None) -> tuple[Excluded, ...]:

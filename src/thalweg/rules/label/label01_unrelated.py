@@ -9,7 +9,8 @@ dealt out at random. Since a task may be too hard for plain learners, that alone
   fitted on the training rows answer the validation rows no better than one constant answer: the task is learnable, the
   training labels are not those of their inputs;
 - after the training, where the network too answers validation rows no better than a constant, though it learns a few
-  rows by heart, and no rate of the race was any better.
+  rows by heart, and no rate of the race was any better; where the race could not tell, no twin at a lower or higher
+  rate.
 
 ## Why it is bad
 All that can be learned then is each row by heart, and nothing that holds for others.
@@ -18,7 +19,8 @@ All that can be learned then is each row by heart, and nothing that holds for ot
 - `labels.explained`, `labels.permuted` and `labels.chance` at the places `train` and `validation`: leave-one-out with
   the true labels and with 19 permutations, a test at the level of 5 %; for validation rows the excess over the best
   permutation must be more than the range of all (5.5 standard deviations above their mean).
-- `reference.score` and `reference.constant`; after the training `outcome.score`, `overfit.share`, `race.learnable`.
+- `reference.score` and `reference.constant`; after the training `outcome.score`, `overfit.share`, `race.learnable`, and
+  the scores of `twin.lower_rate` and `twin.higher_rate` beyond a constant answer, with two standard errors.
 
 ## Known limits
 What depends on the inputs in no way that plain learners see (parity of many bits, long sequences) is told from broken
@@ -36,9 +38,11 @@ deep learning requires rethinking generalization" (ICLR 2017); lecture row L35.
 
 from thalweg.findings import Evidence, Excluded, Finding, Remedy
 from thalweg.readings import Readings
+from thalweg.rules.harm import harm
 from thalweg.rules.label.dependence import Dependence, dependence
 from thalweg.rules.outcome import bottom, learned, with_interval
 from thalweg.rules.trial import number
+from thalweg.rules.twins import LEAST_STEPS
 
 CODE = "LABEL01"
 NAME = "labels unrelated to the inputs"
@@ -46,6 +50,7 @@ STAGE = "check"
 NEEDS = ("labels.chance",)
 
 BY_HEART = 0.9  # of the loss of a few rows removed
+RATES = ("lower_rate", "higher_rate")  # twins
 
 
 def judge(readings: Readings) -> list[Finding]:
@@ -56,7 +61,7 @@ def judge(readings: Readings) -> list[Finding]:
         return [finding(readings, train, "training", (validation.evidence("validation rows alone"),))]
     nowhere = validation is None or validation.at_chance
     by_heart = (readings.value("overfit.share") or 0.0) >= BY_HEART
-    if nowhere and by_heart and readings.value("race.learnable") == 0 and answers(readings) is False:
+    if nowhere and by_heart and answers(readings) is False and no_rate_learns(readings):
         more = () if validation is None else (validation.evidence("validation rows alone"),)
         return [finding(readings, train, "all", more)]
     return []
@@ -68,6 +73,20 @@ def answers(readings: Readings) -> bool | None:
     if reached is None or constant is None:
         return learned(readings)
     return bottom(reached) > constant or bool(learned(readings))
+
+
+def no_rate_learns(readings: Readings) -> bool:
+    """Whether the race showed it, or twins of the training at lower and at higher rates did where it could not."""
+    learnable = readings.value("race.learnable")
+    if learnable is not None:
+        return learnable == 0
+    return learned(readings) is False and all(not_above_constant(readings, name) for name in RATES)
+
+
+def not_above_constant(readings: Readings, name: str) -> bool:
+    """Whether the best twin of a family had time to learn, and answers no better than one constant answer."""
+    tried = harm(readings, name)
+    return tried is not None and tried.steps >= LEAST_STEPS and tried.room <= tried.own_half
 
 
 def told_apart(train: Dependence, validation: Dependence) -> bool:
@@ -119,6 +138,8 @@ def rivals(readings: Readings, train: Dependence, which: str) -> tuple[Excluded,
         found.append(Excluded("the network", "it learns a few rows by heart"))
     if readings.value("race.learnable") == 0:
         found.append(Excluded("the learning rate", "no rate of the race beats one constant answer"))
+    elif which == "all":
+        found.append(Excluded("the learning rate", "no twin at a lower or higher rate beats one constant answer"))
     seen = train.range[1] - train.permuted.value
     found.append(Excluded("too few rows", f"a dependence that explains more than {100 * seen:.1f} % would be seen"))
     return tuple(found)

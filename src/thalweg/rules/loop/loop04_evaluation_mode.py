@@ -8,10 +8,11 @@ In evaluation mode a batch norm divides by its running estimates instead of the 
 from its making it does nothing at all. Dropout does nothing either.
 
 ## Evidence used
-- `loop.eval_training`: share of the training passes in which network, batch norms and dropouts were all in evaluation
-  mode.
-- `loop.fresh_norms`: whether the running estimates are still mean 0 and variance 1. Only then it is an error; norms of
-  a pretrained network are often kept fixed on purpose, which is a note, as is dropout alone.
+- `loop.eval_training`: share of the training passes in which batch norms and dropouts were all in evaluation mode;
+  `loop.eval_network`: in which the network itself was.
+- `loop.fresh_norms`: whether the running estimates are still mean 0 and variance 1. With the whole network in
+  evaluation mode it is an error then. Norms of a pretrained network are often kept fixed on purpose: that is a note, as
+  is dropout alone, unless the twin in training mode does much better.
 
 ## Known limits
 Dropout called as a function is seen through the mode of the whole network only where other layers ask for it.
@@ -42,15 +43,17 @@ def judge(readings: Readings) -> list[Finding]:
     if found.value < ALL or (found.count or 0) < LEAST:
         return []
     fresh = readings.value("loop.fresh_norms") == 1
+    whole = (readings.value("loop.eval_network") or 0.0) >= ALL  # layers alone may have been set so on purpose
+    idle = fresh or "batch norm" not in found.note
+    does = ("do nothing" if idle else "do not learn") if " and " in found.note else "does nothing" if idle else ""
     twin = repaired(readings)
     harmed = twin is not None and twin.harmed
     return [
         Finding(
             code=CODE,
-            title=f"The network is trained in evaluation mode: its {found.note} "
-            + ("does nothing" if fresh or "batch norm" not in found.note else "does not learn"),
-            severity="error" if fresh or harmed else "note",
-            standing="proven" if fresh or not harmed else "verified",
+            title=f"The network is trained in evaluation mode: its {found.note} {does or 'does not learn'}",
+            severity="error" if (fresh and whole) or harmed else "note",
+            standing="proven" if (fresh and whole) or not harmed else "verified",
             cause="train_eval_mode",
             why="model.eval() was called, or model.train() was not called after it.",
             step=0,

@@ -46,6 +46,7 @@ STAGE = "check"
 NEEDS = ("loss.initial",)
 
 TWIN = "rescale"  # the whole training with rescaled weights, where it was made afterwards
+INPUTS = "standardize_inputs"  # the same with standardized inputs
 EXPLODED = 1e4  # growth of the spread between two layers before the numbers end: four decades are no rounding
 STANDARDIZE = Remedy("Standardize the inputs on the training rows.", "safe", {"preprocessing": "standardize"})
 RESCALE = Remedy(
@@ -72,13 +73,13 @@ def judge(readings: Readings) -> list[Finding]:
     if not far_above(readings):
         return []
     trials: list[tuple[Cause, str, Remedy, Trial | None]] = [
-        ("input_scale", "standardized inputs", STANDARDIZE, trial(readings, "standardize_inputs")),
+        ("input_scale", "standardized inputs", STANDARDIZE, trial(readings, INPUTS)),
         ("init_scale", "rescaled initial weights", RESCALE, trial(readings, "rescale_weights")),
     ]
-    twin = harm(readings, TWIN)
+    twins = {"init_scale": harm(readings, TWIN), "input_scale": harm(readings, INPUTS)}
     for cause, remedy, change, found in trials:
         if found is not None and found.decisive:
-            return [far(readings, initial, cause, remedy, change, found, twin if cause == "init_scale" else None)]
+            return [far(readings, initial, cause, remedy, change, found, twins[cause])]
     cause = "input_scale" if any(r.value > 10 for r in readings.of("input.rms")) else "init_scale"
     return [far(readings, initial, cause, "", STANDARDIZE if cause == "input_scale" else RESCALE, None)]
 
