@@ -8,8 +8,9 @@ usual rate, a schedule, a batch size. Each is trained by a plain torch loop; it 
 
     score = (metric − constant) / (reference − constant) ≥ 0.9,  or ≥ 0.85 within two standard errors,
 
-with the metric of the last step, and as reference the best that a program on the same data reaches in the median, or
-scikit-learn's random forest, linear model or neighbors. A constant answer scores 0.
+with the metric of the last step, and as reference the best that a program on the same data reaches in the median,
+scikit-learn's random forest, linear model or neighbors, or the program itself at a tenth, four times or sixteen times
+its rate. A constant answer scores 0.
 """
 
 import argparse
@@ -20,7 +21,7 @@ import time
 import warnings
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -36,6 +37,7 @@ import thalweg as tw
 LIST = Path(__file__).with_name("healthy_programs.json")
 FILES = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
 CANDIDATES, SEEDS, MOST_SECONDS = 7, (0, 1), 3.0
+OTHER_RATES = (0.1, 4.0, 16.0)  # times its own: a program that does much better at another rate is not healthy
 SCORE, NOISY_SCORE, LEAST_GAIN = 0.9, 0.85, 0.1  # LEAST_GAIN: of the reference over a constant answer
 SINGLE = ("binary_cross_entropy", "torch_bce_logits", "bce", "weighted_bce", "hinge")  # one output for two classes
 RATES: dict[str, list[dict[str, Any]]] = {
@@ -387,7 +389,15 @@ def verified(name: str, folder: Path, count: int) -> list[Spec]:
         return []
     facts = {"metric": found.metric, "constant": round(constant, 4), "reference": round(reference, 4)}
     kept = [p for p in programs if p.id in full and fine(full[p.id], reference)]
+    kept = [p for p in kept if fine(full[p.id], max(reference, best_rate(p)))]
     return [p.spec | facts | {"reached": [round(v, 4) for v in full[p.id]]} for p in kept]
+
+
+def best_rate(program: Program) -> float:
+    """The best metric that the program reaches at other rates."""
+    own = program.optimizer
+    others = [replace(program, optimizer=own | {"lr": factor * own["lr"]}) for factor in OTHER_RATES]
+    return max(train_plain(other, seed=SEEDS[0], most_seconds=MOST_SECONDS) for other in others)
 
 
 def main() -> None:

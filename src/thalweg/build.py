@@ -116,6 +116,15 @@ def try_forward(network: nn.Module, rows: Rows, *, seed: int) -> Any:
             raise explain_forward_error(network, rows.inputs, error) from error
 
 
+def rebuilt(
+    model: ModelSource, spec: Spec, rows: Rows, seed: int, *, device: torch.device, activation: Activation | None
+) -> nn.Module:
+    """The network that a builder makes from another seed, its lazy layers made."""
+    network = build_network(model, spec, seed=seed, device=device, activation=activation)
+    try_forward(network, rows, seed=seed)
+    return network
+
+
 def try_loss(loss: LossFunction, loss_name: str | None, output: Any, target: Tensor, task: Task) -> None:
     """Takes the loss of a few rows, so that a loss and a network that do not fit are named before the first step.
 

@@ -104,6 +104,7 @@ def examine_training(
             validation=training.job.validation,
             seconds=training.seconds,
             budget=budget,
+            rebuild=setup.rebuild,
         )
         return examine(case, readings)
 

@@ -16,6 +16,7 @@ Cause = Literal[
     "target_scale",
     "init_constant",
     "init_scale",
+    "unstable_start",
     "vanishing",
     "exploding",
     "dead_units",

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from thalweg.alter import alter, initialize_anew
-from thalweg.build import ModelSource, build_network, spec_of, takes_activation, try_forward, try_loss
+from thalweg.build import ModelSource, build_network, rebuilt, spec_of, takes_activation, try_forward, try_loss
 from thalweg.data.feeder import Feeder
 from thalweg.data.loaders import together
 from thalweg.data.noise import global_rng_kept
@@ -70,6 +71,8 @@ class Setup:
     decisions: list[Decision]
     evaluation_rows: int = 1024  # of a validation batch at least: without gradients there is room for more
     class_dim: int | None = None  # of the outputs of a class per position: the last or 1
+    # The network from another seed; None where a module was given, or the plan changed what a builder made.
+    rebuild: Callable[[int], nn.Module] | None = None
 
     @property
     def transform(self) -> Callable[[Inputs], Inputs] | None:
@@ -154,6 +157,8 @@ def set_up(
         output = try_forward(network, few_rows, seed=lazy_seed)
     if plan.initialization is not None:
         setup.decisions.append(initialize_anew(setup, prepared.train))
+    elif not altered and not isinstance(model, nn.Module | KeptModule):
+        setup.rebuild = partial(rebuilt, model, spec, few_rows, device=device, activation=plan.activation)
     if any(reading.name == "labels.unseen" for reading in prepared.readings):
         require_outputs(output, prepared.task)
     try_loss(loss, loss_name, output, target, prepared.task)

@@ -8,7 +8,7 @@ from thalweg.doctor.diagnose import diagnose, merge
 from thalweg.doctor.diagnosis import Diagnosis
 from thalweg.doctor.effects import EXPLAINS, explain
 from thalweg.doctor.order import ORDER
-from thalweg.findings import CAUSES, Finding
+from thalweg.findings import CAUSES, Finding, Remedied
 from thalweg.readings import Reading, Readings
 
 
@@ -140,3 +140,42 @@ def test_labels_are_excluded_by_a_plain_learner():
 def test_merged_alarms_keep_their_order():
     rate, other = finding("LR01", "lr_too_high"), finding("X", "vanishing", "error")
     assert {f.code for f in merge([rate, other])} == {"LR01", "X"}
+
+
+def reaching(code, cause, score, *, half=0.04, **more):
+    return replace(finding(code, cause, **more), remedied=Remedied(score, 0.1, half, "accuracy"))
+
+
+def test_the_remedy_that_reaches_clearly_more_comes_first_and_explains_the_lesser():
+    died = reaching("ACT03", "dead_units", 0.27, title="23 % of the units died")
+    dropped, weak = reaching("REG01", "dropout_excess", 0.5), finding("GEN02", "underfitting")
+    kept, effects = explain([died, weak, dropped])
+    assert [f.code for f in kept] == ["REG01"]
+    assert {f.code for f in effects[id(kept[0])]} == {"ACT03", "GEN02"}
+    assert ("explains ACT03", "23 % of the units died") in [(e.what, e.value) for e in kept[0].evidence]
+
+
+def test_a_rate_does_not_explain_what_mends_clearly_more():
+    rate, died = reaching("LR01", "lr_too_high", 0.3), reaching("ACT03", "dead_units", 0.9, step=7)
+    assert [f.code for f in explain([rate, died])[0]] == ["ACT03"]
+
+
+@pytest.mark.parametrize(
+    "lesser",
+    [
+        reaching("ACT03", "dead_units", 0.45),  # more than 0.8 of it
+        reaching("ACT03", "dead_units", 0.35, half=0.2),  # within the errors
+        replace(finding("ACT03", "dead_units"), remedied=Remedied(0.2, 0.5, 0.02, "balanced accuracy")),
+        finding("ACT03", "dead_units", "error", "proven"),  # no twin
+    ],
+)
+def test_what_is_not_clearly_less_stays_an_alarm(lesser):
+    dropped = reaching("REG01", "dropout_excess", 0.5)
+    assert {f.code for f in explain([lesser, dropped])[0]} == {"ACT03", "REG01"}
+
+
+def test_what_a_remedy_reached_is_stored():
+    told = reaching("REG01", "dropout_excess", 0.5)
+    assert Finding.from_json(told.to_json()) == told
+    before = {name: value for name, value in told.to_json().items() if name != "remedied"}
+    assert Finding.from_json(before) == replace(told, remedied=None)

@@ -4,6 +4,9 @@ from scipy import stats
 from torch import nn
 from torch.nn import functional as F
 
+from thalweg.data.task import Task
+from thalweg.measure.head import FREE
+from thalweg.measure.score import score
 from thalweg.parts.optimizers import SGD
 from thalweg.probes.paired import STUDENT, Variant, compare, summary
 
@@ -59,6 +62,26 @@ def test_networks_stay_as_they_are_and_the_result_repeats():
     second = values(plain, variant(2 * X), steps=60)
     if first["difference"].count == second["difference"].count:
         assert first == second
+
+
+def measured(output, target):
+    return score(output, target, task=Task("binary", (0, 1), 2), head=FREE)
+
+
+def test_with_a_measure_shares_of_a_score_are_told():
+    found = values(variant(), variant(2 * X), steps=60, measure=measured, num_steps=120)
+    assert 0 <= found["plain"].value <= found["plain"].high <= 1.1
+    assert (found["share"].value, found["lost"].value) == (0.5, 0.0)
+    lost = values(variant(1e6 * X), variant(), optimizer=SGD(lr=10.0), steps=60, measure=measured)
+    assert (lost["plain"].value, lost["lost"].value) == (0.0, 1.0)
+    assert "share" not in lost
+
+
+def test_a_network_that_answers_all_rows_alike_is_lost():
+    dead = nn.Sequential(nn.Linear(5, 32), nn.ReLU(), nn.Linear(32, 1))
+    nn.init.constant_(dead[0].bias, -100.0)
+    found = values(variant(network=dead), variant(), optimizer=SGD(lr=0.1), steps=60, measure=measured)
+    assert (found["plain"].value, found["lost"].value) == (0.0, 1.0)
 
 
 def test_too_slow_a_network_is_not_judged():

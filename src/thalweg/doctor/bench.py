@@ -40,7 +40,7 @@ class Bench:
         target: `[N, ...]` their targets as they enter the loss.
         num_classes: where the target is a class index, else None.
         layers: the table of layers.
-        row_seconds: time of a forward pass per row.
+        row_seconds: time of a forward pass of the sample per row.
         seed: decides sample and noise.
         weight: `[N]` how much each row counts in the loss; None where all count alike.
         task: what is to be predicted.
@@ -124,6 +124,7 @@ def bench(
     if read_seconds * count > READ_SECONDS:
         count = max(FIRST_ROWS, int(READ_SECONDS / read_seconds))
     inputs, target, *weight = draw(min(count, len(rows)))
+    row_seconds = forward_seconds(network, inputs) / num_rows(inputs)  # of a few rows, calls are what takes the time
     classes = task.num_outputs if task.kind == "per_position" else len(task.classes)
     labeled = task.kind in ("binary", "multiclass", "per_position") and not target.is_floating_point()
     num_classes = classes if labeled and classes else None

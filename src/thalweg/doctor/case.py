@@ -1,6 +1,6 @@
 """A training that is over, as its diagnosis has it: weights before and after, plan, data, and what may be spent."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from torch import Tensor, nn
@@ -27,6 +27,7 @@ class Case:
         validation: feeder of the validation rows, in their order.
         seconds: what the training took.
         budget: what all experiments together may spend.
+        rebuild: makes the network from another seed; None where only this one start is known.
     """
 
     bench: Bench
@@ -40,6 +41,7 @@ class Case:
     validation: Feeder
     seconds: float
     budget: Budget
+    rebuild: Callable[[int], nn.Module] | None = None
 
     @property
     def start(self) -> nn.Module:

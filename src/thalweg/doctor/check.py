@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from thalweg.data.noise import global_rng_kept
-from thalweg.data.rows import AnyRows, Inputs
+from thalweg.data.rows import AnyRows, Inputs, num_rows
 from thalweg.data.task import Task
 from thalweg.doctor.before import measure, outputs_of
-from thalweg.doctor.bench import Bench, bench
+from thalweg.doctor.bench import Bench, bench, forward_seconds
 from thalweg.doctor.diagnose import merge
 from thalweg.doctor.diagnosis import IgnoredFinding, ignored_lines
 from thalweg.doctor.effects import explain
@@ -173,7 +173,8 @@ def check(
 
 def budget_for(prepared: Bench, num_steps: int | None) -> Budget:
     """The check's part of what all experiments may spend, by the time of a step as the forward pass foretells it."""
-    step_seconds = STEP_FACTOR * prepared.row_seconds * prepared.batch_size
+    few, _ = prepared.first(prepared.batch_size)
+    step_seconds = STEP_FACTOR * forward_seconds(prepared.network, few) * prepared.batch_size / num_rows(few)
     return Budget(CHECK_SHARE * budget_of(step_seconds * (num_steps or 0)))
 
 

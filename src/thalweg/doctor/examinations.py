@@ -21,6 +21,7 @@ from thalweg.doctor.reference import judge_outcome, reference_before
 from thalweg.doctor.remedied import try_likelihood, try_standardized
 from thalweg.doctor.remedies.tournament import try_suspected, try_twins
 from thalweg.doctor.restarts import look_at_the_end, try_other_activations, try_other_starts
+from thalweg.doctor.seeds import try_other_seeds
 from thalweg.doctor.shift import compare_parts, harm_of_shift
 from thalweg.doctor.speed import look_for_waits, time_steps
 from thalweg.doctor.trials import try_remedies
@@ -60,6 +61,7 @@ AFTER: tuple[After, ...] = (
     look_at_the_end,
     try_other_activations,
     try_twins,
+    try_other_seeds,
     learning_curve,
     irreducible,
     time_steps,

@@ -24,6 +24,7 @@ ORDER: tuple[Cause, ...] = (
         "unshuffled",
         "no_nonlinearity",
         "init_scale",
+        "unstable_start",
     ),
     *("exploding", "vanishing", "saturation", "lr_too_high", "lr_too_low", "non_finite", "dead_units"),
     *("optimizer_unsuitable", "batchnorm_small_batch", "dropout_excess", "class_imbalance", "too_few_epochs"),

@@ -40,8 +40,9 @@ def judge_outcome(case: Case, readings: Readings) -> list[Reading]:
     Readings of the network after its last step, at `case.steps`, with 95 % intervals over the rows: `outcome.score` on
     a sample of the validation rows (note: which score), `outcome.constant`, `outcome.error` (standard error),
     `outcome.balanced`, `outcome.balanced_constant` and `outcome.recall` (place: the class), `outcome.train_score` on a
-    sample of the training rows, `outcome.kept_score` of the weights that were kept; those of `probes.reference.reference_readings`; and
-    `reference.gain`, how much better the reference answers than the network, paired over the rows.
+    sample of the training rows, `outcome.kept_score` of the weights that were kept; those of
+    `probes.reference.reference_readings`; and `reference.gain`, how much better the reference answers than the network,
+    paired over the rows.
     """
     bench = case.bench
     # A glance at the outcome is worth its time even where nothing is left: all else is judged by it.

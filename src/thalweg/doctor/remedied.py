@@ -5,16 +5,18 @@ from dataclasses import replace
 
 from thalweg.data.rows import Batch
 from thalweg.doctor.case import Case
+from thalweg.doctor.restarts import restart
 from thalweg.doctor.trials import RESCALE
 from thalweg.measure.head import FREE
 from thalweg.measure.inputs import standardizer
 from thalweg.measure.score import Score
-from thalweg.probes.harm import ERRORS, MARGIN, compared, harm
+from thalweg.probes.harm import ERRORS, MARGIN, bound, compared, enough, harm
 from thalweg.probes.headless import without_head
 from thalweg.probes.twin import Twin, score_of, train
 from thalweg.readings import Reading, Readings
 from thalweg.rules.data.data01_input_scale import STANDARDIZE, odd_scales
 from thalweg.rules.loss.loss02_head_mismatch import is_improper
+from thalweg.rules.outcome import lost
 from thalweg.rules.trial import trial
 from thalweg.train.losses import NAMED
 
@@ -47,40 +49,45 @@ def try_standardized(case: Case, readings: Readings) -> list[Reading]:
     if not odd_scales(readings) or (weights is not None and weights.decisive):
         return []
     plain = twin_of(case)
-    return harm(
-        STANDARDIZE,
-        scores_reached(case),
-        plain,
-        replace(plain, transform=standardizer(case.bench.inputs)),
-        steps=case.steps,
-        step_seconds=case.step_seconds,
-        budget=case.budget,
-    )
+    remedied = replace(plain, transform=standardizer(case.bench.inputs))
+    reached = scores_reached(case)
+    if reached:
+        own = max(reached, key=lambda score: score.value)
+        return bound(STANDARDIZE, own) if enough(own) else restart(STANDARDIZE, own, plain, remedied, case=case)
+    start = score_of(plain, case.start) if lost(readings) else None
+    if start is None:
+        return []
+    # A training that was lost answers nothing: a constant answer stands for it, and its twin has all the steps.
+    return restart(STANDARDIZE, constant_score(start), plain, remedied, case=replace(case, steps=case.num_steps))
+
+
+def constant_score(found: Score) -> Score:
+    """The score of the best constant answer on the same rows."""
+    if found.labels is None:
+        return replace(found, each=found.each.new_full((len(found.each),), found.constant))
+    return replace(found, each=(found.labels == found.labels.bincount().argmax()).double())
+
+
+def with_likelihood(case: Case, plain: Twin, readings: Readings) -> Twin | None:
+    """The twin with cross-entropy and without the last operation; None where the loss fits, or it does not apply."""
+    start = case.bench
+    if not is_improper(readings) or isinstance(start.inputs, Batch) or start.num_classes is None:
+        return None
+    few, _ = start.first(FEW)
+    network = plain.network if start.head == FREE else without_head(plain.network, few)
+    single = readings.value("head.outputs") == 1
+    if network is None or (single and start.num_classes > 2):
+        return None
+    loss = NAMED["binary_cross_entropy" if single else "cross_entropy"]
+    return replace(plain, network=network, loss=loss, head=FREE)
 
 
 def try_likelihood(case: Case, readings: Readings) -> list[Reading]:
     """A twin with cross-entropy on the numbers before the last operation, where the loss is another than that."""
-    start = case.bench
-    if not is_improper(readings) or isinstance(start.inputs, Batch) or start.num_classes is None:
-        return []
-    few, _ = start.first(FEW)
-    network = case.start if start.head == FREE else without_head(case.start, few)
-    if network is None:
-        return []
-    single = readings.value("head.outputs") == 1
-    if single and start.num_classes > 2:
-        return []
     plain = twin_of(case)
-    changed = Twin(
-        network,
-        NAMED["binary_cross_entropy" if single else "cross_entropy"],
-        case.plan,
-        case.num_steps,
-        case.train,
-        case.validation,
-        task=start.task,
-        head=FREE,
-    )
+    changed = with_likelihood(case, plain, readings)
+    if changed is None:
+        return []
     reached = scores_reached(case)
     found = harm(
         "likelihood",

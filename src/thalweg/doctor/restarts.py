@@ -120,7 +120,7 @@ def leaky_relu(x: torch.Tensor) -> torch.Tensor:
     return F.leaky_relu(x, SLOPE)
 
 
-def restart(name: str, own: Score, plain: Twin, remedied: Twin, *, case: Case, before: int) -> list[Reading]:
+def restart(name: str, own: Score, plain: Twin, remedied: Twin, *, case: Case, before: int = 0) -> list[Reading]:
     """Trains the twin until it shows harm, looking at shares of the steps, and at all of them.
 
     Where it does, a control: the training as it was, in another order of rows, for as many steps or more. Readings as

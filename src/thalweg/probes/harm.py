@@ -43,7 +43,7 @@ def harm(
         return []
     own = max(reached, key=lambda score: score.value)
     if enough(own):
-        return compared(name, own, BEST - own.each.new_full((len(own.each),), own.value), BEST, 1.0, note="bound")
+        return bound(name, own)
     affordable = int(0.9 * budget.left / max(MARGIN * step_seconds, 1e-9))
     if min(affordable, steps) < max(LEAST_STEPS * steps, 1):
         return []
@@ -59,6 +59,11 @@ def harm(
         if control is not None:
             found.append(Reading(f"twin.{name}.control", control.value, note=own.name, count=len(own.each)))
     return found
+
+
+def bound(name: str, own: Score) -> list[Reading]:
+    """The readings of a training that needs no twin: all there is stands for its score."""
+    return compared(name, own, BEST - own.each.new_full((len(own.each),), own.value), BEST, 1.0, note="bound")
 
 
 def enough(own: Score) -> bool:

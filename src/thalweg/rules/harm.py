@@ -119,6 +119,12 @@ def harm(readings: Readings, name: str) -> Harm | None:
     return Harm(plain, changed, constant, difference, control, steps, 1 if tries is None else int(tries))
 
 
+def by_heart(readings: Readings, found: Harm) -> bool:
+    """Whether training rows are answered as well as the twin answers validation rows: it is not learning that fails."""
+    train = readings.last("outcome.train_score")
+    return train is not None and train.note == found.plain.note and train.value >= found.changed.value
+
+
 def works(readings: Readings) -> bool:
     """Whether the trained network reaches so much of what there is that no remedy could show harm."""
     constant = readings.value("outcome.constant")

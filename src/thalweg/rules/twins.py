@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from thalweg.findings import Evidence, Excluded, Severity, Standing
 from thalweg.readings import Readings
-from thalweg.rules.harm import SHARE, Harm, harm
+from thalweg.rules.harm import SHARE, Harm, by_heart, harm
 from thalweg.rules.trial import number
 
 SURE = 2.0  # times the two standard errors by which the remedied score is lowered where it was not repeated
@@ -92,9 +92,14 @@ def not_better(readings: Readings, name: str) -> bool:
 
 
 def shown(readings: Readings, name: str) -> Twin | None:
-    """The twin, where it shows harm and is worth a finding: beyond doubt, or the best of all."""
+    """The twin, where it shows harm and is worth a finding: beyond doubt, or the best of all.
+
+    Not where the training rows were learned: rates, decay, dropout and length keep a network from learning these.
+    """
     found = twin(readings, name)
-    return found if found is not None and found.harm.harmed and (found.verified or found.leads) else None
+    if found is None or not found.harm.harmed or by_heart(readings, found.harm):
+        return None
+    return found if found.verified or found.leads else None
 
 
 def faster(readings: Readings, name: str) -> Twin | None:

@@ -1,6 +1,7 @@
 """Small real trainings that are over, as the diagnosis has them, for tests of what twins show."""
 
 import time
+from dataclasses import replace
 
 import torch
 from sklearn import datasets
@@ -93,3 +94,26 @@ def examined(network, optimizer, *, epochs=5, more=(), **plan):
     for examination in (try_suspected, try_twins):
         readings.extend(examination(case, readings))
     return readings
+
+
+def tried(
+    name, plain=0.3, changed=0.9, *, best=None, again=None, half=0.04, steps=1.0, setting=0.1, tries=1, constant=0.1
+):
+    """The readings of a twin with a remedy, of the tournament's best one too, as pure rules get them."""
+    gain = changed - plain
+    found = [
+        Reading("plain", plain, note="accuracy", count=500),
+        Reading("changed", changed, low=changed - half, high=changed + half, note="accuracy", count=500),
+        Reading("constant", constant, note="accuracy", count=500),
+        Reading("difference", gain, low=gain - half, high=gain + half, count=500),
+        Reading("steps", steps, count=500),
+        Reading("tries", tries, count=500),
+        Reading("setting", setting),
+        *([] if again is None else [Reading("again", again, count=500)]),
+    ]
+    return [
+        Reading("twin.plain", plain, note="accuracy"),
+        Reading("twin.constant", constant, note="accuracy"),
+        *(replace(reading, name=f"twin.{name}.{reading.name}") for reading in found),
+        Reading("twin.best", changed, note=best or name, count=500),
+    ]

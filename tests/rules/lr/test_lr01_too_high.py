@@ -90,3 +90,10 @@ def test_a_training_that_learned_half_of_what_it_could_gets_a_note():
     assert (found.severity, found.counts) == ("note", False)
     (found,) = lr01_too_high.judge(trained(raced(0.5, own=1.5), 1.4))
     assert (found.severity, found.counts) == ("warning", True)
+
+
+def test_a_loss_that_adds_its_rows_up_is_not_compared_with_that_of_other_rows():
+    readings = trained(raced(0.5, own=2.6), 2.4)
+    assert lr01_too_high.judge(readings)
+    readings.add(Reading("loss.batch_factor", 2.0))
+    assert lr01_too_high.judge(readings) == []

@@ -64,3 +64,10 @@ def test_a_training_that_learned_half_of_what_it_could_gets_a_note():
     assert (found.severity, found.counts) == ("note", False)
     (found,) = lr02_too_low.judge(trained(raced(1e-3, own=1.5), 1.4))
     assert (found.severity, found.counts) == ("warning", True)
+
+
+def test_a_loss_that_adds_its_rows_up_is_not_compared_with_that_of_other_rows():
+    readings = Readings(BROKEN)
+    readings.add(Reading("loss.batch_factor", 2.0))
+    assert lr02_too_low.judge(BROKEN)
+    assert lr02_too_low.judge(readings) == []

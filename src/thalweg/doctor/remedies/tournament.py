@@ -13,6 +13,7 @@ from thalweg.doctor.case import Case
 from thalweg.doctor.diagnose import ORDER
 from thalweg.doctor.remedies.candidates import Candidate, candidates, plain_twin
 from thalweg.doctor.remedies.signs import describe, signs_of
+from thalweg.findings import Finding, Remedied
 from thalweg.measure.score import Score
 from thalweg.probes.budget import Budget
 from thalweg.probes.harm import BEST, ERRORS, OTHER_ORDER, SHARE, compared
@@ -65,10 +66,19 @@ class Tournament:
         rows: how many these are; None for all.
         entered: the remedies, most suspected first.
         budget: what it may spend.
+        shown: what remedies reached that other signs called for.
     """
 
-    def __init__(self, case: Case, own: Score, rows: int | None, entered: list[Candidate], budget: Budget) -> None:
-        self.case, self.own, self.rows, self.budget = case, own, rows, budget
+    def __init__(
+        self,
+        case: Case,
+        own: Score,
+        rows: int | None,
+        entered: list[Candidate],
+        budget: Budget,
+        shown: tuple[Remedied, ...] = (),
+    ) -> None:
+        self.case, self.own, self.rows, self.budget, self.shown = case, own, rows, budget, shown
         self.entries = [Entry(candidate) for candidate in entered]
         self.again: Score | None = None
         self.control: Score | None = None
@@ -127,9 +137,12 @@ class Tournament:
         return chosen
 
     def decides(self, entry: Entry) -> bool:
-        """Whether a twin shows harm, beyond what the best of all scores so far has by chance."""
+        """Whether a twin shows harm, beyond what the best of all scores so far has by chance.
+
+        A remedy that nothing calls for is no cause unless it mends clearly more than one that a sign called for.
+        """
         found = harm(Readings(self.compared(entry)), entry.candidate.name)
-        return found is not None and found.harmed
+        return found is not None and found.harmed and all(each.leaves(found.remedied) for each in self.shown)
 
     def compared(self, entry: Entry) -> list[Reading]:
         """The readings of one twin beside the training."""
@@ -175,7 +188,7 @@ class Tournament:
             assert entry is not None
             found += self.compared(entry)
             found.append(Reading(f"twin.{name}.setting", entry.candidate.setting))
-        if best is None:
+        if best is None or (self.shown and not self.decides(best)):
             return found
         name = best.candidate.name
         found.append(Reading("twin.best", best.value, note=name, count=len(self.own.each)))
@@ -194,10 +207,9 @@ def surely_above(higher: Score, lower: Score | None) -> bool:
     return float(difference.mean()) > ERRORS * float(difference.std()) / sqrt(len(difference))
 
 
-def explained(readings: Readings) -> bool:
-    """Whether a proof or a probe names a cause that comes before rate, decay and length."""
-    known = judge_all(readings, all_rules()).findings
-    return any(f.counts and f.cause in UPSTREAM for f in known)
+def known_alarms(readings: Readings) -> list[Finding]:
+    """What proofs and probes have shown so far."""
+    return [finding for finding in judge_all(readings, all_rules()).findings if finding.counts]
 
 
 @dataclass(frozen=True)
@@ -279,12 +291,16 @@ def compete(
 ) -> list[Reading]:
     """A tournament, where there is something to win and the time for it."""
     entered = [candidate for candidate in entered if not tried(candidate, known)]
-    if not entered or own.enough or explained(known) or not budget.affords(2 * FEWEST * case.step_seconds):
+    if not entered or own.enough or not budget.affords(2 * FEWEST * case.step_seconds):
+        return []
+    alarms = known_alarms(known)
+    if any(alarm.cause in UPSTREAM for alarm in alarms):  # what rate, decay and length cannot mend
         return []
     score = own_score(case, rows)
     if score is None:
         return []
-    tournament = Tournament(case, score, rows, entered, budget)
+    shown = tuple(alarm.remedied for alarm in alarms if alarm.remedied is not None)
+    tournament = Tournament(case, score, rows, entered, budget, shown)
     tournament.scan()
     best = tournament.best()
     if best is not None and tournament.decides(best):

@@ -102,7 +102,7 @@ def conclude(
         warnings.simplefilter("ignore")
         readings.extend(facts.of_steps(watch, samples))
         readings.extend(facts.of_order(watch.rows))
-        readings.extend(facts.of_losses(watch.losses, samples, watch.count))
+        readings.extend(facts.of_losses(watch.losses, samples))
         if start is not None:
             readings.extend(facts.of_parameters(watch, start, samples))
             if watch.modes.norms:

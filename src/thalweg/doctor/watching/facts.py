@@ -151,13 +151,11 @@ def homogeneity(table: Tensor) -> tuple[float, float]:
     return math.log10(max(chance, 1e-300)), math.sqrt(share / room) if room > 0 else 0.0
 
 
-def of_losses(losses: Losses, samples: Sequence[Sample], steps: int) -> list[Reading]:
+def of_losses(losses: Losses, samples: Sequence[Sample]) -> list[Reading]:
     """`train.batch_loss` at steps that thin out, and where it stopped being finite."""
     values: list[tuple[int, float]]
     if losses:
-        flat = losses.values()  # synchronizes
-        shift = steps - len(flat) if steps > len(flat) else 0
-        values = [(k + shift, v) for k, v in enumerate(flat)]
+        values = losses.values()  # synchronizes
     else:
         values = [(s.step, float(s.value.reshape(-1)[0])) for s in samples if s.value is not None]  # synchronizes
     if not values:

@@ -10,30 +10,31 @@ WAITING = 4096  # tensors that are held before one synchronization turns them in
 
 
 class Losses:
-    """Numbers in their order; tensors stay on their device until many of them wait.
+    """Numbers with their steps; tensors stay on their device until many of them wait.
 
     >>> losses = Losses()
-    >>> losses.add(2.5)
-    >>> losses.add(torch.tensor([1.5], requires_grad=True))
+    >>> losses.add(0, 2.5)
+    >>> losses.add(1, torch.tensor([1.5], requires_grad=True))
     >>> losses.values(), len(losses)
-    ([2.5, 1.5], 2)
+    ([(0, 2.5), (1, 1.5)], 2)
     """
 
     def __init__(self) -> None:
-        self._numbers = array("d")
+        self._steps, self._numbers = array("q"), array("d")
         self._waiting: list[Any] = []
 
     def __len__(self) -> int:
-        return len(self._numbers) + len(self._waiting)
+        return len(self._steps)
 
-    def add(self, loss: Any) -> None:
+    def add(self, step: int, loss: Any) -> None:
+        self._steps.append(step)
         self._waiting.append(loss.detach() if isinstance(loss, Tensor) else float(loss))
         if len(self._waiting) >= WAITING:
             self._fold()
 
-    def values(self) -> list[float]:
+    def values(self) -> list[tuple[int, float]]:
         self._fold()
-        return self._numbers.tolist()
+        return list(zip(self._steps, self._numbers, strict=True))
 
     def _fold(self) -> None:
         with torch.no_grad(), torch._C.DisableTorchFunction():

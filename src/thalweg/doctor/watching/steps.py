@@ -5,6 +5,7 @@ taken off after it; a tape runs from the network's output to the optimizer's ste
 """
 
 import time
+from bisect import bisect
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -32,10 +33,11 @@ from thalweg.readings import Reading
 
 # Steps that are watched in any case: the beginning decides much, and later ones show other rows.
 FIRST = 11
-LIGHT = frozenset(range(FIRST)) | {k * 2**e for k in (2, 3) for e in range(3, 40)}
+LIGHT = tuple(2**e for e in range(4, 60))  # watched briefly, whatever the share allows
 FULL = frozenset((1, 10))  # where activations and updates are measured in any case
 FULL_EVERY = 4  # of the steps watched as far as the share allows: the others show rows at a third of the cost
 EACH = 4e-6  # seconds that a step costs which is not watched, by two hooks and a report (benchmarks/watching.py)
+HEARING = 4e-6  # seconds that a reported loss costs, of which a quarter of the share is for
 GRADED = (0, 1, 2, 5, 10)  # where the gradients' norms are measured
 VERIFIED = 2  # losses that are repeated and compared bit by bit
 COMPARED = 3  # parameters, of at most COMPARED_SIZE entries, whose gradients are remembered over a step
@@ -60,7 +62,7 @@ class StepWatch:
         self.optimizer: torch.optim.Optimizer | None = None
         self.rows, self.modes = SeenRows(), ModeReader(inner)
         self.losses = Losses()
-        self.idle = Idle(network, self.modes)
+        self.idle = Idle(network, self.modes, lambda: self.count)
         self.readings: list[Reading] = []
         self.loss: TapedLoss | OwnLoss | None = None
         self.alternative: TapedLoss | None = None  # what the loop reports, where it descends another sign
@@ -82,6 +84,8 @@ class StepWatch:
         self._light_active = self._spent_before = 0.0
         self._costs: dict[bool, list[float]] = {False: [], True: []}  # seconds of light and of full watched steps
         self._watched = 0
+        self._due = self._deaf_until = 0  # steps before which nothing is done, and no loss is heard
+        self._every = 1  # of the reported losses
         self._entered = 0.0
 
     # ------------------------------------------------------------------ beginning and end
@@ -113,12 +117,15 @@ class StepWatch:
         self._kept = []
         self.idle.stop()
 
-    @harmless
     def report(self, loss: Any) -> None:
-        """The loop says what its loss was in the step that it has just made."""
-        self.losses.add(loss)
-        if self.closed is None and self.sample is None:
-            return
+        """The loop says what its loss was in the step that it has just made; of quick steps not all are heard."""
+        if self.count >= self._deaf_until:
+            self._hear(loss)
+
+    @harmless
+    def _hear(self, loss: Any) -> None:
+        self.losses.add(self.count - 1, loss)
+        self._deaf_until = self.count + self._every
         if self.sample is not None and self.sample.backwards:  # backward came after the step
             self._close()
         if self.closed is not None:
@@ -130,6 +137,7 @@ class StepWatch:
     def _arm(self, *, full: bool) -> None:
         started = time.perf_counter()
         step, full = self.count, full and self._signal is not None
+        self._due = self._deaf_until = 0
         self.sample, self._spent_before = Sample(step, full=full), self.spent
         self._handles = [
             self.network.register_forward_pre_hook(self._enter, with_kwargs=True),
@@ -277,11 +285,14 @@ class StepWatch:
                 self._signal.before_update(names, parameters, [p.grad for p in parameters])
         self.spent += time.perf_counter() - started
 
-    @harmless
     def _after_step(self, optimizer: Any, args: Any, kwargs: Any) -> None:
         """The only hook that runs in every step."""
         self.count += 1
-        self.idle.steps = self.count
+        if self.count >= self._due:
+            self._end_step()
+
+    @harmless
+    def _end_step(self) -> None:
         sample = self.sample
         if sample is None:
             self._arm_if_due()
@@ -318,6 +329,7 @@ class StepWatch:
         elapsed = time.perf_counter() - self.started
         per_step = elapsed / max(self.count, 1)
         cost = median(self._costs[self._full_next()][-9:] or self._costs[False][-9:])
+        self._every = max(1, ceil(4 * HEARING / max(self.share * per_step, 1e-12)))
         room = max(self.share * per_step - EACH, 0.1 * self.share * per_step)  # seconds for each step, on average
         self._next = self.count + max(1, ceil((self.spent + cost) / max(room, 1e-12) - self.count))
 
@@ -332,6 +344,8 @@ class StepWatch:
             self._arm(full=self._full_next())
         elif self.count in LIGHT:
             self._arm(full=False)
+        else:
+            self._due = min(self._next, LIGHT[bisect(LIGHT, self.count)])
 
     def _finish(self) -> None:
         sample, started = self.closed, time.perf_counter()

@@ -14,7 +14,9 @@ lost. A layer that has lost all its units passes nothing on, and nothing below i
 - `fit.train_loss` against the best constant answer: whether the network has still learned its rows.
 - Where a part is lost and the score on validation rows leaves room, harm is shown by a twin: the same training, start
   and batches with leaky ReLU. It is an alarm when the training reaches less than 0.8 of what the twin does beyond a
-  constant answer, beyond two standard errors, and when another order of the rows does not explain it.
+  constant answer, beyond two standard errors, and when another order of the rows does not explain it. Not where the
+  training rows are answered (`outcome.train_score`) as well as the twin answers validation rows: lost units keep a
+  network from learning its rows.
 
 ## Known limits
 Zeros as such mean nothing: a healthy ReLU is 0 for most rows. A lost layer is an error. A lost part of a layer is a
@@ -31,7 +33,7 @@ Lecture row L05; Lu et al., "Dying ReLU and initialization" (2020).
 
 from thalweg.findings import Evidence, Excluded, Finding, Remedy, Severity, Standing
 from thalweg.readings import Reading, Readings
-from thalweg.rules.harm import harm
+from thalweg.rules.harm import Harm, by_heart, harm
 from thalweg.rules.outcome import removed
 
 CODE = "ACT03"
@@ -89,12 +91,17 @@ def standing_of(dead: Reading, readings: Readings) -> tuple[Severity, Standing]:
     if dead.value == 1:
         return "error", "proven"
     twin = harm(readings, LEAKY)
-    if twin is not None and twin.harmed:
+    if twin is not None and harmed_by(readings, twin):
         return "warning", "verified"
     reached = readings.value("fit.train_loss")
     share = None if reached is None else removed(readings, reached)
     harmed = dead.value >= HALF and share is not None and share < LEARNED
     return ("warning", "suspicion") if harmed else ("note", "proven")
+
+
+def harmed_by(readings: Readings, twin: Harm) -> bool:
+    """Whether the twin shows harm, and the training rows were not learned all the same."""
+    return twin.harmed and not by_heart(readings, twin)
 
 
 def finding(dead: list[Reading], readings: Readings) -> Finding:
@@ -126,7 +133,7 @@ def finding(dead: list[Reading], readings: Readings) -> Finding:
         ),
         excluded=(
             Excluded("a rare feature", f"inactive on {worst.count:,} rows, not on one batch"),
-            *(twin.excluded if twin and twin.harmed else ()),
+            *(twin.excluded if twin and harmed_by(readings, twin) else ()),
         ),
         remedies=(
             Remedy(
@@ -136,7 +143,7 @@ def finding(dead: list[Reading], readings: Readings) -> Finding:
             ),
             Remedy("Use a leaky ReLU, GELU or SiLU here, or normalize before the activation.", "manual"),
         ),
-        remedied=twin.remedied if twin and twin.harmed else None,
+        remedied=twin.remedied if twin and harmed_by(readings, twin) else None,
     )
 
 
