@@ -115,6 +115,8 @@ FAULTS: dict[str, Fault] = {
     "weights of deviation 8": Fault("init_scale", large_start, IMAGES, DIGITS, optimizer=SGD(lr=0.01)),
     "inputs of very different units": Fault("input_scale", mlp, X * 10.0 ** (torch.arange(12) % 5) + 500,
                                             optimizer=SGD(lr=0.01)),
+    "inputs so large that numbers end": Fault("input_scale", lambda: mlp(64, 10), 1e4 * IMAGES, DIGITS,
+                                              optimizer=SGD(lr=1.0)),
     "targets of 1e5": Fault("target_scale", lambda: mlp(12, 1), y=1e5 * NUMBERS, loss="mse", check=True),
     "features detached": Fault("parameters_not_trained", Frozen, IMAGES, DIGITS),
     "eight sigmoids": Fault("vanishing", deep_sigmoids, optimizer=SGD(lr=0.1)),
@@ -162,6 +164,8 @@ REPAIRED: dict[str, Fault] = {
     "digits": replace(FAULTS["softmax before cross-entropy"], build=lambda: mlp(64, 10), check=False),
     "numbers": replace(FAULTS["[N] against [N, 1]"], y=NUMBERS, check=False, epochs=30),
     "classes": Fault("", mlp),
+    # A sum over 64 rows at a 64th of the rate is the same training.
+    "sum over the batch": Fault("", mlp, loss=nn.CrossEntropyLoss(reduction="sum"), optimizer=SGD(lr=0.2 / 64)),
 }
 
 

@@ -14,8 +14,8 @@ from thalweg.probes.harm import LEAST_STEPS, MARGIN, compared
 from thalweg.probes.reference import Target, target_of
 from thalweg.probes.twin import Twin, score_of, train
 from thalweg.readings import Reading, Readings
+from thalweg.rules.label.label03_class_imbalance import UNEVEN
 
-UNEVEN = 3.0  # largest class over the smallest: less is hardly an imbalance (He and Garcia 2009 begin at 10)
 RARER = 0.5  # of a class's share in the validation rows: it is rarer in training
 AT_STAKE = 0.1  # of the validation rows that are answered wrong and whose class is rarer in training
 MAX_NUMBERS = 2**26  # of the inputs of all rows, the repeated ones counted: 256 MiB
@@ -39,8 +39,11 @@ def try_balance(case: Case, _readings: Readings) -> list[Reading]:
     counts = codes.bincount()
     present = counts[counts > 0]
     ratio = float(present.max() / present.min())
-    if len(present) < 2 or ratio < UNEVEN:
+    if len(present) < 2:
         return []
+    found = [Reading("balance.ratio", ratio, step=case.steps, count=len(codes))]
+    if ratio < UNEVEN:
+        return found
     plain = Twin(
         case.start,
         case.bench.loss,
@@ -54,8 +57,7 @@ def try_balance(case: Case, _readings: Readings) -> list[Reading]:
     reached = [scored for network in (case.last, case.kept) if (scored := score_of(plain, network)) is not None]
     own = max(reached, key=lambda scored: scored.value, default=None)
     if own is None or own.labels is None:
-        return []
-    found = [Reading("balance.ratio", ratio, step=case.steps, count=len(codes))]
+        return found
     stake = at_stake(own, counts)
     found.append(Reading("balance.at_stake", stake, step=case.steps, count=len(own.each)))
     only_frequent = own.value - own.constant <= 2 * own.error

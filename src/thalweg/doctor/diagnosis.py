@@ -121,7 +121,7 @@ class Diagnosis:
         more = [f"{e.cause}: {e.test}" for e in self.excluded if (e.cause, e.test) not in told]
         parts: list[tuple[str, list[str]]] = [
             ("causes", [f"{k}. {line}" for k, line in enumerate(map(cause_line, self.causes), start=1)]),
-            ("healthy because", list(self.evidence)),
+            ("evidence", list(self.evidence)),
             ("excluded", some(more)),
             ("unknown", some(self.unknown)),
             ("not judged", unjudged_lines(self.not_judged)),

@@ -34,7 +34,9 @@ WHY = (
     ("activation.", "there is no layer of this kind, or it is not seen"),
     ("data.", "the parts of the data could not be compared"),
     ("target.", "the targets are of another kind"),
-    ("labels.", "the targets are of another kind"),
+    ("labels.", "the targets are no classes, or there was no time for plain learners"),
+    ("restart.", "no other seed was tried: a fault is known, no function builds the network, or there was no time"),
+    ("representation.", "the weights at the end were not looked at, or there was no time"),
     ("input.", "the inputs are of another kind"),
 )
 

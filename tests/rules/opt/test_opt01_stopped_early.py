@@ -2,8 +2,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+from torch import nn
 
-from thalweg.parts.optimizers import SGD
+from thalweg.parts.optimizers import SGD, Adam
 from thalweg.readings import Reading, Readings
 from thalweg.rules.opt import opt01_stopped_early
 
@@ -45,11 +47,15 @@ def test_rows_learned_by_heart_need_no_more_steps():
     assert opt01_stopped_early.judge(learned) == []
 
 
-def test_a_real_training_that_is_too_short_reaches_more_from_where_it_ended():
-    short = examined(mlp(), SGD(lr=0.01, momentum=0.9), epochs=1)
-    tried_longer = short.value("twin.longer.changed")
-    assert tried_longer is not None
-    assert tried_longer > short.value("twin.longer.plain") + 0.05
+def deep() -> nn.Module:
+    torch.manual_seed(0)
+    middle = [module for _ in range(6) for module in (nn.Linear(16, 16), nn.Tanh())]
+    return nn.Sequential(nn.Linear(64, 16), nn.Tanh(), *middle, nn.Linear(16, 10))
+
+
+def test_one_epoch_of_a_deep_network_is_too_short_in_a_real_training():
+    (found,) = opt01_stopped_early.judge(examined(deep(), Adam(lr=3e-3), epochs=1))
+    assert (found.counts, found.cause) == (True, "too_few_epochs")
 
 
 def test_a_real_training_of_enough_steps_raises_no_alarm():

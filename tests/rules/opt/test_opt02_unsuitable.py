@@ -35,9 +35,9 @@ def test_where_a_rate_does_more_it_is_a_note():
 
 
 def test_one_of_many_that_is_hardly_better_is_chance():
-    close = Readings(tried("adam", 0.12, 0.17, tries=12, half=0.03))
+    close = Readings(tried("adam", 0.12, 0.16, tries=12, half=0.03))
     assert opt02_unsuitable.judge(close) == []
-    assert opt02_unsuitable.judge(Readings(tried("adam", 0.12, 0.17, tries=1, half=0.03)))
+    assert opt02_unsuitable.judge(Readings(tried("adam", 0.12, 0.16, tries=1, half=0.03)))
 
 
 def test_an_epsilon_of_1_is_found_in_a_real_training():
@@ -45,9 +45,10 @@ def test_an_epsilon_of_1_is_found_in_a_real_training():
     assert (found.place, found.counts) == ("optimizer.eps", True)
 
 
-def test_a_momentum_of_0_999_is_found_in_a_real_training():
-    found = opt02_unsuitable.judge(examined(mlp(), SGD(lr=0.1, momentum=0.999)))
-    assert [f.place for f in found if f.severity != "note" or f.place] == ["optimizer.momentum"]
+def test_a_momentum_that_a_lower_rate_mends_as_well_is_a_note_in_a_real_training():
+    found = opt02_unsuitable.judge(examined(mlp(), SGD(lr=0.3, momentum=0.995)))
+    assert "optimizer.momentum" in [f.place for f in found]
+    assert not any(f.counts for f in found)
 
 
 def test_a_real_training_with_usual_constants_raises_no_alarm():

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from thalweg.doctor.watching.harmless import harmless
-from thalweg.doctor.watching.idle import Idle
+from thalweg.doctor.watching.idle import HOOK, Idle
 from thalweg.doctor.watching.losses import Losses
 from thalweg.doctor.watching.own_loss import OwnLoss
 from thalweg.doctor.watching.read import read_loss
@@ -295,6 +295,10 @@ class StepWatch:
     def _end_step(self) -> None:
         sample = self.sample
         if sample is None:
+            if self.closed is not None:
+                self._finish()
+            if self.count >= self.idle.turn:
+                self.idle.plan(self.share * (time.perf_counter() - self.started) / self.count / 4 / HOOK)
             self._arm_if_due()
             return
         if self.closed is not None:  # the loss of the step before was not reported
@@ -322,6 +326,7 @@ class StepWatch:
         self._costs[sample.full].append(self.spent - self._spent_before)
         self._plan()
         self._arm_if_due()
+        self._due, self._deaf_until = min(self._due, self.count + 1), 0  # what is closed waits for its loss, no longer
 
     def _plan(self) -> None:
         """When the next step is watched: as soon as all watching, its own included, is within the share."""
@@ -345,7 +350,7 @@ class StepWatch:
         elif self.count in LIGHT:
             self._arm(full=False)
         else:
-            self._due = min(self._next, LIGHT[bisect(LIGHT, self.count)])
+            self._due = min(self._next, LIGHT[bisect(LIGHT, self.count)], self.idle.turn)
 
     def _finish(self) -> None:
         sample, started = self.closed, time.perf_counter()

@@ -50,6 +50,7 @@ REMEDIES = (
     Remedy("Weigh classes in the loss by the inverse of their rows, or draw them alike.", "changes training"),
     Remedy("Collect more rows of the rare classes.", "manual"),
 )
+UNEVEN = 3.0  # largest class over the smallest: less is hardly an imbalance (He and Garcia 2009 begin at 10)
 AT_STAKE = 0.1  # of the validation rows: answered wrong, and of a class that is rarer in training
 
 
@@ -138,7 +139,7 @@ def recalls(readings: Readings) -> tuple[Evidence, ...]:
 def by_reference(readings: Readings) -> list[Finding]:
     """A note where a weighted plain learner does surely better on rare classes than the network."""
     own, plain = readings.last("outcome.balanced"), readings.last("reference.balanced")
-    if own is None or plain is None or top(own) >= bottom(plain):
+    if own is None or plain is None or top(own) >= bottom(plain) or (readings.value("balance.ratio") or 1.0) < UNEVEN:
         return []
     gain = readings.last("reference.gain")
     if gain is not None and bottom(gain) > 0:
