@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from thalweg.doctor.order import ORDER, inside, urgency
+from thalweg.doctor.order import ORDER, inside, outdone, urgency
 from thalweg.findings import SEVERITIES, Cause, Evidence, Finding
 
 SLOW_LEARNING: tuple[Cause, ...] = ("optimizer_unsuitable", "too_few_epochs", "underfitting")
@@ -69,17 +69,8 @@ def explain(findings: Sequence[Finding]) -> tuple[list[Finding], dict[int, tuple
     return kept, told
 
 
-def outdone(finding: Finding, other: Finding) -> bool:
-    """Whether the training with the finding's remedy is still harmed: it reaches clearly less than with the other's."""
-    if not finding.counts or not other.counts or finding.remedied is None or other.remedied is None:
-        return False
-    return finding.cause != other.cause and finding.remedied.leaves(other.remedied)
-
-
 def follows(finding: Finding, cause: Finding) -> bool:
-    """Whether a finding is a symptom of a fault that was shown, or mends so much less than another's remedy."""
-    if outdone(finding, cause):
-        return True
+    """Whether a finding is a symptom of a fault that was shown; not where its own remedy does clearly more."""
     if finding.severity == "note" or finding.cause not in EXPLAINS.get(cause.cause, ()) or outdone(cause, finding):
         return False
     if any(rival.cause == cause.cause for rival in finding.excluded):  # a test showed that it is no symptom of that

@@ -39,9 +39,29 @@ def urgency(finding: Finding) -> tuple[bool, bool, int, int, int, str]:
     return not finding.counts, note, severity, standing, ORDER.index(finding.cause), finding.place
 
 
+def outdone(finding: Finding, other: Finding) -> bool:
+    """Whether the training with the finding's remedy is still harmed: it reaches clearly less than with the other's."""
+    if not finding.counts or not other.counts or finding.remedied is None or other.remedied is None:
+        return False
+    return finding.cause != other.cause and finding.remedied.leaves(other.remedied)
+
+
 def rank(findings: Sequence[Finding]) -> tuple[Finding, ...]:
-    """Errors, then warnings, by standing; then suspicions, then notes; within these the cause before its effects."""
-    return tuple(sorted(findings, key=urgency))
+    """Errors, then warnings, by standing; then suspicions, then notes; within these the cause before its effects.
+
+    Of verified alarms of one severity, one whose remedy leaves the training harmed comes after the one that does more.
+    """
+    found = sorted(findings, key=urgency)
+    for finding in list(found):
+        more = [k for k, other in enumerate(found) if outdone(finding, other) and alike(finding, other)]
+        if more and found.index(finding) < more[-1]:
+            found.remove(finding)
+            found.insert(more[-1], finding)
+    return tuple(found)
+
+
+def alike(finding: Finding, other: Finding) -> bool:
+    return (finding.severity, finding.standing) == (other.severity, other.standing)
 
 
 def inside(title: str) -> str:
