@@ -37,7 +37,8 @@ LIGHT = tuple(2**e for e in range(4, 60))  # watched briefly, whatever the share
 FULL = frozenset((1, 10))  # where activations and updates are measured in any case
 FULL_EVERY = 4  # of the steps watched as far as the share allows: the others show rows at a third of the cost
 EACH = 4e-6  # seconds that a step costs which is not watched, by two hooks and a report (benchmarks/watching.py)
-HEARING = 4e-6  # seconds that a reported loss costs, of which a quarter of the share is for
+HEARING = 4e-6  # seconds that a reported loss costs
+PART = 0.125  # of the share, for losses that are heard, and as much for the hook of passes without gradient
 GRADED = (0, 1, 2, 5, 10)  # where the gradients' norms are measured
 VERIFIED = 2  # losses that are repeated and compared bit by bit
 COMPARED = 3  # parameters, of at most COMPARED_SIZE entries, whose gradients are remembered over a step
@@ -298,7 +299,7 @@ class StepWatch:
             if self.closed is not None:
                 self._finish()
             if self.count >= self.idle.turn:
-                self.idle.plan(self.share * (time.perf_counter() - self.started) / self.count / 4 / HOOK)
+                self.idle.plan(PART * self.share * (time.perf_counter() - self.started) / self.count / HOOK)
             self._arm_if_due()
             return
         if self.closed is not None:  # the loss of the step before was not reported
@@ -334,8 +335,9 @@ class StepWatch:
         elapsed = time.perf_counter() - self.started
         per_step = elapsed / max(self.count, 1)
         cost = median(self._costs[self._full_next()][-9:] or self._costs[False][-9:])
-        self._every = max(1, ceil(4 * HEARING / max(self.share * per_step, 1e-12)))
-        room = max(self.share * per_step - EACH, 0.1 * self.share * per_step)  # seconds for each step, on average
+        self._every = max(1, ceil(HEARING / max(PART * self.share * per_step, 1e-12)))
+        share = (1 - 2 * PART) * self.share * per_step
+        room = max(share - EACH, 0.1 * share)  # seconds for each step, on average
         self._next = self.count + max(1, ceil((self.spent + cost) / max(room, 1e-12) - self.count))
 
     def _full_next(self) -> bool:

@@ -41,8 +41,10 @@ Lecture row L36: the loss rises or turns NaN where the rate is too high.
 
 from thalweg.findings import Evidence, Finding, Remedy
 from thalweg.readings import Reading, Readings
+from thalweg.rules.gen.outcome import gap
+from thalweg.rules.gen.outcome import risen as risen_since
 from thalweg.rules.lr.race import SHORTEST, Raced, at_rate, raced, severity_of, sharpness, short, standing_of
-from thalweg.rules.outcome import bottom, constant_loss, evidence, lost, rise_step, summed
+from thalweg.rules.outcome import bottom, constant_loss, evidence, lost, removed, rise_step, summed
 from thalweg.rules.trial import number
 from thalweg.rules.twins import Twin, faster, shown
 
@@ -53,6 +55,7 @@ NEEDS = ("plan.rate",)
 ALONG = True
 
 TWIN = "lower_rate"
+FITTED = 0.8  # of the learnable training loss gone
 RISEN = 1.5  # times the loss at the start
 WHY = "Each step goes further than the slope holds, so that the loss does not fall."
 CLIP = Remedy("Clip the gradient's norm at 1.", "changes training", {"clip_norm": 1.0})
@@ -64,6 +67,8 @@ def judge(readings: Readings) -> list[Finding]:
     found, tried = raced(readings), shown(readings, TWIN)
     if tried is None and found is not None and found.too_high:
         tried = faster(readings, TWIN)
+    if tried is not None and overfits(readings):
+        return []
     if tried is not None:
         return [by_twin(tried, found, readings)]
     if found is None:
@@ -79,6 +84,13 @@ def judge(readings: Readings) -> list[Finding]:
     else:
         harmed = bottom(reached) > (found.best.high or found.best.value) and (reached.step or 0) >= found.steps
     return [by_race(found, reached, readings)] if harmed else []
+
+
+def overfits(readings: Readings) -> bool:
+    """Whether it fits its training rows and has passed its best: a lower rate then helps by fitting them less."""
+    reached = readings.last("fit.train_loss")
+    share = None if reached is None else removed(readings, reached.value)
+    return share is not None and share >= FITTED and gap(readings) and risen_since(readings) is not None
 
 
 def by_race(found: Raced, reached: Reading | None, readings: Readings) -> Finding:
