@@ -1,5 +1,7 @@
 """`tw.watch` around loops: what is told, what is kept when a loop breaks off, what cannot be judged."""
 
+import re
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -187,3 +189,11 @@ def test_a_network_in_parts_says_what_it_cannot_judge():
             optimizer.step()
     assert any("never called as a whole" in reason for reason in watch.unseen)
     assert [f.code for f in watch.findings if f.counts] == []
+
+
+def test_the_section_of_the_documentation_runs(capsys):
+    text = (Path(__file__).resolve().parent.parent / "docs" / "howto.md").read_text()
+    section = text.split("## Watch your own loop\n")[1].split("\n## ")[0]
+    (code,) = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+    exec(code, {})
+    assert "Faulty, with one fault: gradients are not cleared" in capsys.readouterr().out
