@@ -97,3 +97,19 @@ def test_a_loss_that_adds_its_rows_up_is_not_compared_with_that_of_other_rows():
     assert lr01_too_high.judge(readings)
     readings.add(Reading("loss.batch_factor", 2.0))
     assert lr01_too_high.judge(readings) == []
+
+
+def test_where_the_training_overfits_a_lower_rate_only_fits_less():
+    values = {"plain": 0.4, "changed": 0.7, "constant": 0.1, "steps": 1.0, "setting": 0.05}
+    tried = [Reading(f"twin.lower_rate.{k}", v, note="accuracy", count=900) for k, v in values.items()]
+    tried += [Reading("twin.lower_rate.difference", 0.3, low=0.25, high=0.35, count=900)]
+    tried += [Reading("twin.best", 0.7, note="lower_rate"), Reading("loss.constant", 2.3)]
+    slow = trained(Readings([*raced(0.5, own=1.9), *tried]), 1.5)
+    assert [found.code for found in lr01_too_high.judge(slow)] == ["LR01"]
+    scores = [
+        Reading("outcome.train_score", 0.99, low=0.98, high=1.0),
+        Reading("outcome.score", 0.4, low=0.37, high=0.43),
+    ]
+    risen = [Reading("validation.loss", loss, step=k) for k, loss in enumerate((1.0, 0.8, 1.0, 1.2, 1.5))]
+    fitted = trained(Readings([*raced(0.5, own=0.9), *tried, *scores, *risen]), 0.05)
+    assert lr01_too_high.judge(fitted) == []

@@ -338,7 +338,7 @@ class StepWatch:
         self._every = max(1, ceil(HEARING / max(PART * self.share * per_step, 1e-12)))
         share = (1 - 2 * PART) * self.share * per_step
         room = max(share - EACH, 0.1 * share)  # seconds for each step, on average
-        self._next = self.count + max(1, ceil((self.spent + cost) / max(room, 1e-12) - self.count))
+        self._next = self.count + max(0, ceil((self.spent + cost) / max(room, 1e-12) - self.count))
 
     def _full_next(self) -> bool:
         return self._watched % FULL_EVERY == 0
