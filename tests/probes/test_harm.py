@@ -40,7 +40,7 @@ def found(rate: float, seconds: float = 20.0):
     plain, changed = twin(rate), twin(0.5)
     network, _ = train(plain, steps=100, budget=Budget(20))
     reached = score_of(plain, network)
-    readings = harm("x", [reached], plain, changed, steps=100, step_seconds=1e-3, budget=Budget(seconds))
+    readings = harm("x", reached, plain, changed, steps=100, step_seconds=1e-3, budget=Budget(seconds))
     return {r.name.removeprefix("twin.x."): r for r in readings}
 
 

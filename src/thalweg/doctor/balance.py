@@ -12,7 +12,7 @@ from thalweg.doctor.case import Case
 from thalweg.measure.score import Score
 from thalweg.probes.harm import LEAST_STEPS, MARGIN, compared
 from thalweg.probes.reference import Target, target_of
-from thalweg.probes.twin import Twin, score_of, train
+from thalweg.probes.twin import score_of, train
 from thalweg.readings import Reading, Readings
 from thalweg.rules.label.label03_class_imbalance import UNEVEN
 
@@ -44,18 +44,7 @@ def try_balance(case: Case, _readings: Readings) -> list[Reading]:
     found = [Reading("balance.ratio", ratio, step=case.steps, count=len(codes))]
     if ratio < UNEVEN:
         return found
-    plain = Twin(
-        case.start,
-        case.bench.loss,
-        case.plan,
-        case.num_steps,
-        case.train,
-        case.validation,
-        task=case.bench.task,
-        head=case.bench.head,
-    )
-    reached = [scored for network in (case.last, case.kept) if (scored := score_of(plain, network)) is not None]
-    own = max(reached, key=lambda scored: scored.value, default=None)
+    plain, own = case.twin, case.reached
     if own is None or own.labels is None:
         return found
     stake = at_stake(own, counts)

@@ -2,13 +2,16 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from torch import Tensor, nn
 
 from thalweg.data.feeder import Feeder
 from thalweg.doctor.bench import Bench
+from thalweg.measure.score import Score
 from thalweg.plan import Plan
 from thalweg.probes.budget import Budget
+from thalweg.probes.twin import Twin, score_of
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,29 @@ class Case:
     def start(self) -> nn.Module:
         """The network before the first step."""
         return self.bench.network
+
+    @property
+    def networks(self) -> list[nn.Module]:
+        """Those whose outcome counts: after the last step, and as kept where it is another."""
+        return [self.last] if self.plan.keep == "last" else [self.last, self.kept]
+
+    @cached_property
+    def twin(self) -> Twin:
+        """The training as it was, to be repeated or changed."""
+        start = self.bench
+        return Twin(
+            start.network, start.loss, self.plan, self.num_steps, self.train, self.validation, start.task, start.head
+        )
+
+    @cached_property
+    def reached(self) -> Score | None:
+        """The better score of its networks on the validation rows; None where outputs cannot be scored."""
+        return self.reached_on(None)
+
+    def reached_on(self, rows: int | None) -> Score | None:
+        """The same on the batches that have the first so many rows."""
+        found = [score_of(self.twin, network, rows=rows) for network in self.networks]
+        return max((score for score in found if score is not None), key=lambda score: score.value, default=None)
 
     @property
     def step_seconds(self) -> float:

@@ -22,6 +22,7 @@ from thalweg.doctor.remedied import try_likelihood, try_standardized
 from thalweg.doctor.remedies.tournament import try_suspected, try_twins
 from thalweg.doctor.restarts import look_at_the_end, try_other_activations, try_other_starts
 from thalweg.doctor.seeds import try_other_seeds
+from thalweg.doctor.sharing import measure_sharing, try_unshared
 from thalweg.doctor.shift import compare_parts, harm_of_shift
 from thalweg.doctor.speed import look_for_waits, time_steps
 from thalweg.doctor.trials import try_remedies
@@ -38,6 +39,7 @@ MEASUREMENTS: tuple[Before, ...] = (
     measure_modes,
     rows_first,
     measure_norms,
+    measure_sharing,
     look_for_waits,
     *START,
 )
@@ -46,6 +48,7 @@ BEFORE: tuple[Before, ...] = (*MEASUREMENTS, reference_before, overfit_rows, try
 # When the training is over: the most telling first, because the budget may not reach all.
 AFTER: tuple[After, ...] = (
     judge_outcome,
+    try_unshared,
     try_standardized,
     try_other_starts,
     try_balance,

@@ -7,19 +7,11 @@ from thalweg.doctor.case import Case
 from thalweg.doctor.reference import SECONDS, fitted, part
 from thalweg.measure.score import Score
 from thalweg.probes.harm import MARGIN, compared
-from thalweg.probes.twin import Twin, score_of, train
+from thalweg.probes.twin import score_of, train
 from thalweg.readings import Reading, Readings
 from thalweg.rules.gen.outcome import as_good_as_reference, flat, gap, risen
 
 CURVE_ROWS = 2000  # that a learning curve is drawn over at most
-
-
-def twin_of(case: Case) -> Twin:
-    """The training as it was."""
-    start = case.bench
-    return Twin(
-        case.start, start.loss, case.plan, case.num_steps, case.train, case.validation, task=start.task, head=start.head
-    )
 
 
 def try_stopping(case: Case, readings: Readings) -> list[Reading]:
@@ -32,7 +24,7 @@ def try_stopping(case: Case, readings: Readings) -> list[Reading]:
         return []
     if not case.budget.affords(MARGIN * best.step * case.step_seconds):
         return []
-    plain = twin_of(case)
+    plain = case.twin
     own = score_of(plain, case.last)
     network, done = train(plain, steps=best.step, budget=case.budget)
     other = score_of(plain, network) if done == best.step else None

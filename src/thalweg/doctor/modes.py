@@ -10,7 +10,6 @@ from thalweg.data.noise import global_rng_kept, seed_noise
 from thalweg.data.rows import Batch
 from thalweg.doctor.bench import Bench
 from thalweg.doctor.case import Case
-from thalweg.doctor.remedied import scores_reached, twin_of
 from thalweg.measure.modes import Quiet, evaluation_noise, mixing
 from thalweg.measure.score import Score
 from thalweg.probes.harm import compared, enough, harm
@@ -63,10 +62,10 @@ def train_rows_first(case: Case, readings: Readings) -> list[Reading]:
     changed = None if mixed is None or mixed > MIXED else batch_first(case.start)
     if changed is None:
         return []
-    plain = twin_of(case)
+    plain = case.twin
     return harm(
         "batch_first",
-        scores_reached(case),
+        case.reached,
         plain,
         replace(plain, network=changed),
         steps=case.steps,
@@ -104,7 +103,7 @@ def leave_noise_out(case: Case, readings: Readings) -> list[Reading]:
     noise = readings.last("mode.noise")
     if noise is None or noise.value <= NOISE or isinstance(case.bench.inputs, Batch):
         return []
-    twin = twin_of(case)
+    twin = case.twin
     started = time.thread_time()
     singles = [single_pass(twin, case.kept, 0)]
     passes = MEAN if noise.note != "dropout" else PASSES

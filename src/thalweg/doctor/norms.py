@@ -10,7 +10,6 @@ from thalweg.data.feeder import Feeder
 from thalweg.data.rows import Batch, is_divisible
 from thalweg.doctor.bench import Bench
 from thalweg.doctor.case import Case
-from thalweg.doctor.remedied import scores_reached, twin_of
 from thalweg.doctor.trials import plain_variant
 from thalweg.errors import ThalwegError
 from thalweg.measure.batch_noise import LEAST_BATCHES, estimate_noise
@@ -78,7 +77,7 @@ def train_with_group_norm(case: Case, readings: Readings) -> list[Reading]:
     network = with_group_norm(case.start)
     if network is None:
         return []
-    plain, reached = twin_of(case), scores_reached(case)
+    plain, reached = case.twin, case.reached
 
     def cost(name: str, changed: Twin) -> list[Reading]:
         return harm(
@@ -126,7 +125,7 @@ def measure_estimates(case: Case, readings: Readings) -> list[Reading]:
     tracked = [norm for norm in batch_norms(clone(case.kept).train()).values() if norm.track_running_stats]
     if not tracked or isinstance(case.bench.inputs, Batch):
         return []
-    twin = twin_of(case)
+    twin = case.twin
     own = score_of(twin, case.kept)
     if own is None or enough(own):
         return []

@@ -1,6 +1,5 @@
 """After a training: what it would have reached with standardized inputs, or a loss that fits its last layer."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 from thalweg.data.rows import Batch
@@ -25,21 +24,6 @@ LONGER = 4  # times the training's steps at least
 MOST_STEPS = 3000
 
 
-def twin_of(case: Case) -> Twin:
-    """The training as it was."""
-    start = case.bench
-    return Twin(
-        case.start, start.loss, case.plan, case.num_steps, case.train, case.validation, task=start.task, head=start.head
-    )
-
-
-def scores_reached(case: Case) -> Sequence[Score]:
-    """Scores of the last weights and of the kept ones; nothing where outputs cannot be scored."""
-    networks = [case.last] if case.plan.keep == "last" else [case.last, case.kept]
-    found = [score_of(twin_of(case), network) for network in networks]
-    return [score for score in found if score is not None]
-
-
 def try_standardized(case: Case, readings: Readings) -> list[Reading]:
     """A twin with standardized inputs, where those of the training are of an odd scale.
 
@@ -48,11 +32,9 @@ def try_standardized(case: Case, readings: Readings) -> list[Reading]:
     weights = trial(readings, RESCALE)
     if not odd_scales(readings) or (weights is not None and weights.decisive):
         return []
-    plain = twin_of(case)
+    plain, own = case.twin, case.reached
     remedied = replace(plain, transform=standardizer(case.bench.inputs))
-    reached = scores_reached(case)
-    if reached:
-        own = max(reached, key=lambda score: score.value)
+    if own is not None:
         return bound(STANDARDIZE, own) if enough(own) else restart(STANDARDIZE, own, plain, remedied, case=case)
     start = score_of(plain, case.start) if lost(readings) else None
     if start is None:
@@ -84,21 +66,20 @@ def with_likelihood(case: Case, plain: Twin, readings: Readings) -> Twin | None:
 
 def try_likelihood(case: Case, readings: Readings) -> list[Reading]:
     """A twin with cross-entropy on the numbers before the last operation, where the loss is another than that."""
-    plain = twin_of(case)
+    plain, own = case.twin, case.reached
     changed = with_likelihood(case, plain, readings)
     if changed is None:
         return []
-    reached = scores_reached(case)
     found = harm(
         "likelihood",
-        reached,
+        own,
         plain,
         changed,
         steps=case.steps,
         step_seconds=case.step_seconds,
         budget=case.budget,
     )
-    if found and all(score.value - score.constant < ERRORS * score.error for score in reached):
+    if found and own is not None and own.value - own.constant < ERRORS * own.error:
         found += in_more_steps(case, plain, changed)
     return found
 

@@ -65,9 +65,7 @@ def tried(case: Case, asked: list[str]) -> list[Reading]:
     """The twins with these remedies; none where the training did so well that no twin could show harm."""
     if not asked or not case.budget.affords(LEAST_SECONDS):
         return []
-    plain = twin_of(case, case.start)
-    reached = [s for s in (score_of(plain, case.last), score_of(plain, case.kept)) if s is not None]
-    own = max(reached, key=value_of, default=None)
+    plain, own = case.twin, case.reached
     if own is None or enough(own):
         return []
     found: list[Reading] = []
@@ -105,15 +103,6 @@ def look_at_the_end(case: Case, _known: Readings) -> list[Reading]:
         found += saturation(case.last, bench.inputs, step=case.steps)
         found += last_rank(case.last, bench.inputs, step=case.steps)
     return found
-
-
-def value_of(score: Score) -> float:
-    return score.value
-
-
-def twin_of(case: Case, network: nn.Module) -> Twin:
-    bench = case.bench
-    return Twin(network, bench.loss, case.plan, case.num_steps, case.train, case.validation, bench.task, bench.head)
 
 
 def leaky_relu(x: torch.Tensor) -> torch.Tensor:

@@ -7,13 +7,13 @@ from torch import nn
 
 from thalweg.doctor.case import Case
 from thalweg.doctor.remedied import with_likelihood
-from thalweg.doctor.restarts import DYING, leaky_relu, twin_of, value_of
+from thalweg.doctor.restarts import DYING, leaky_relu
 from thalweg.doctor.trials import rescaled
 from thalweg.measure.hidden_calls import hidden_calls
 from thalweg.measure.score import Score
 from thalweg.probes.harm import OTHER_ORDER, compared
 from thalweg.probes.swapped import swapped
-from thalweg.probes.twin import Lane, Twin, score_of
+from thalweg.probes.twin import Lane, Twin
 from thalweg.readings import Reading, Readings
 from thalweg.rules import all_rules, judge_all
 from thalweg.rules.harm import harm
@@ -35,9 +35,7 @@ def try_other_seeds(case: Case, readings: Readings) -> list[Reading]:
     """
     if case.rebuild is None or any(f.counts for f in judge_all(readings, all_rules()).findings):
         return []
-    plain = twin_of(case, case.start)
-    reached = [s for s in (score_of(plain, case.last), score_of(plain, case.kept)) if s is not None]
-    own = max(reached, key=value_of, default=None)
+    plain, own = case.twin, case.reached
     if own is None or not own.value - 2 * own.error > own.constant:
         return []
     again = Again(case, plain, own)

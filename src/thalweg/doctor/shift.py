@@ -11,7 +11,6 @@ from thalweg.data.sample import at_hand, read
 from thalweg.doctor.bench import Bench
 from thalweg.doctor.case import Case
 from thalweg.doctor.held import fed_score
-from thalweg.doctor.remedied import twin_of
 from thalweg.measure.data_shift import aligned, compare_inputs, compare_targets
 from thalweg.measure.score import Score
 from thalweg.probes.harm import BEST, SHARE, compared, harm
@@ -106,7 +105,7 @@ def retrain(case: Case, own: Score) -> list[Reading]:
     trained, judged = order[:half].sort().values, order[len(held) // 2 :].sort().values
     if min(len(trained), len(judged)) < LEAST_ROWS:
         return []
-    plain = twin_of(case)
+    plain = case.twin
     changed = replace(
         plain,
         train=fed(case.train, read(held, trained), shuffle=True),
@@ -116,7 +115,7 @@ def retrain(case: Case, own: Score) -> list[Reading]:
     control = replace(plain, validation=changed.validation)
     return harm(
         "train_on_validation",
-        [part],
+        part,
         control,
         changed,
         steps=case.steps,

@@ -124,7 +124,8 @@ def lowest(sheet: Sheet, head: Head, starts: list[Tensor]) -> float:
             value = sheet.take(head.outputs(free.expand_as(sheet.output)))
             number = float(value.detach())
             best = min(best, number) if math.isfinite(number) else best
-            (free.grad,) = torch.autograd.grad(value, free)
+            (gradient,) = torch.autograd.grad(value, free)
+            free.grad = gradient.contiguous()  # LBFGS cannot flatten that of a loss which permutes its outputs
             return value
 
         try:
@@ -277,13 +278,14 @@ def examine(sheet: Sheet, generator: torch.Generator) -> list[Reading]:
     `loss.uniform` that of outputs from an input of zeros to the head (ln K, the mean square of the target);
     `loss.logarithm` see `takes_logarithm`. A loss that sums over the batch is divided by its rows.
     """
-    limited = sheet.head != FREE
-    free_floor = lowest(sheet, FREE, starts_of(sheet, FREE))
-    floor = lowest(sheet, sheet.head, starts_of(sheet, sheet.head)) if limited else free_floor
+    constant = lowest(sheet, sheet.head, constant_starts(sheet, sheet.head))
+    # One answer to all rows is among all answers, and those of the head among all: no search says otherwise.
+    floor = min(lowest(sheet, sheet.head, starts_of(sheet, sheet.head)), constant)
+    free_floor = min(lowest(sheet, FREE, starts_of(sheet, FREE)), floor) if sheet.head != FREE else floor
     values: dict[str, float | None] = {
         "loss.floor_free": free_floor,
         "loss.floor": floor,
-        "loss.constant": lowest(sheet, sheet.head, constant_starts(sheet, sheet.head)),
+        "loss.constant": constant,
         "loss.uniform": sheet.value(sheet.head.outputs(torch.zeros_like(sheet.output))),
         "loss.bottomless": float(bottomless(sheet)),
         "loss.rewards_wrong": rewards_wrong(sheet),

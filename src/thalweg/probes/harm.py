@@ -1,6 +1,5 @@
 """What a fault costs: a training that is over against its twin with the remedy, scored on the same validation rows."""
 
-from collections.abc import Sequence
 from math import sqrt
 
 from torch import Tensor
@@ -20,7 +19,7 @@ BEST = 1.0  # accuracy and R2 reach no more
 
 
 def harm(
-    name: str, reached: Sequence[Score], plain: Twin, changed: Twin, *, steps: int, step_seconds: float, budget: Budget
+    name: str, own: Score | None, plain: Twin, changed: Twin, *, steps: int, step_seconds: float, budget: Budget
 ) -> list[Reading]:
     """Trains the twin with the remedy and, where it is better, a control: the training as it is in another order.
 
@@ -32,16 +31,15 @@ def harm(
 
     Args:
         name: of the remedy.
-        reached: scores of the training's networks, of which the best one counts.
+        own: the training's score; None where outputs cannot be scored.
         plain: the training as it was.
         changed: the training with the remedy.
         steps: updates that the training made.
         step_seconds: what one of them took.
         budget: what may be spent.
     """
-    if not reached:
+    if own is None:
         return []
-    own = max(reached, key=lambda score: score.value)
     if enough(own):
         return bound(name, own)
     affordable = int(0.9 * budget.left / max(MARGIN * step_seconds, 1e-9))

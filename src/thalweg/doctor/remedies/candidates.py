@@ -46,17 +46,9 @@ class Candidate:
     suspicion: float
 
 
-def plain_twin(case: Case) -> Twin:
-    """The training as it was."""
-    start = case.bench
-    return Twin(
-        case.start, start.loss, case.plan, case.num_steps, case.train, case.validation, task=start.task, head=start.head
-    )
-
-
 def candidates(case: Case, signs: Signs, *, poor: bool) -> list[Candidate]:
     """The remedies, most suspected first; where the result is not poor only those that a sign asks for."""
-    plain = plain_twin(case)
+    plain = case.twin
     found = [
         *rates(plain, signs, poor=poor),
         *noise_and_decay(case, plain, signs, poor=poor),

@@ -7,17 +7,15 @@ time runs short; the best one is repeated in another order of rows and, where th
 from dataclasses import dataclass
 from math import sqrt
 
-from torch import nn
-
 from thalweg.doctor.case import Case
 from thalweg.doctor.diagnose import ORDER
-from thalweg.doctor.remedies.candidates import Candidate, candidates, plain_twin
+from thalweg.doctor.remedies.candidates import Candidate, candidates
 from thalweg.doctor.remedies.signs import describe, signs_of
 from thalweg.findings import Finding, Remedied
 from thalweg.measure.score import Score
 from thalweg.probes.budget import Budget
 from thalweg.probes.harm import BEST, ERRORS, OTHER_ORDER, SHARE, compared
-from thalweg.probes.twin import Lane, score_of
+from thalweg.probes.twin import Lane
 from thalweg.readings import Reading, Readings
 from thalweg.rules import all_rules, judge_all
 from thalweg.rules.harm import harm
@@ -173,7 +171,7 @@ class Tournament:
         again.advance(steps, budget=self.budget)
         self.again = again.score(rows=self.rows) if again.done == steps and not again.lost else None
         if self.budget.affords(self.step_seconds * case.steps):
-            control = Lane(plain_twin(case).with_seed(seed + OTHER_ORDER))
+            control = Lane(case.twin.with_seed(seed + OTHER_ORDER))
             control.advance(case.steps, budget=self.budget)
             self.control = control.score(rows=self.rows) if control.done == case.steps else None
 
@@ -240,7 +238,7 @@ def reached(case: Case, readings: Readings, rows: int | None) -> Reached | None:
     kept = readings.value("outcome.kept_score")
     if outcome is not None and constant is not None:
         return Reached(outcome.value if kept is None else max(outcome.value, kept), constant, outcome.note)
-    own = own_score(case, rows)
+    own = case.reached_on(rows)
     return None if own is None else Reached(own.value, own.constant, own.name)
 
 
@@ -296,7 +294,7 @@ def compete(
     alarms = known_alarms(known)
     if any(alarm.cause in UPSTREAM for alarm in alarms):  # what rate, decay and length cannot mend
         return []
-    score = own_score(case, rows)
+    score = case.reached_on(rows)
     if score is None:
         return []
     shown = tuple(alarm.remedied for alarm in alarms if alarm.remedied is not None)
@@ -313,17 +311,6 @@ def tried(candidate: Candidate, readings: Readings) -> bool:
     if candidate.name == "no_decay" and "twin.unregularized.plain" in readings:
         return True
     return any(reading.value == candidate.setting for reading in readings.of(f"twin.{candidate.name}.setting"))
-
-
-def own_score(case: Case, rows: int | None) -> Score | None:
-    """The better score of the last weights and the kept ones; None where outputs cannot be scored."""
-    found = [score_of(plain_twin(case), network, rows=rows) for network in networks(case)]
-    return max((score for score in found if score is not None), key=lambda score: score.value, default=None)
-
-
-def networks(case: Case) -> list[nn.Module]:
-    """The weights after the last step, and those that were kept."""
-    return [case.last] if case.plan.keep == "last" else [case.last, case.kept]
 
 
 def scored_rows(case: Case) -> int | None:

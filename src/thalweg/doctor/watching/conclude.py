@@ -321,6 +321,7 @@ def raced(watch: StepWatch, material: Material, readings: Readings, budget: Budg
             decay_all=True,
             device=material.target.device,
             seconds=0.6 * seconds,
+            training_steps=watch.count,
         )
     except Exception as error:
         said.append(f"the rate: no race could be run ({type(error).__name__}: {error})")

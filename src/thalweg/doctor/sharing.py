@@ -1,0 +1,48 @@
+"""Modules that share what they should not: norms with one running estimate for several places, a layer repeated."""
+
+from dataclasses import replace
+
+from torch import nn
+
+from thalweg.data.rows import Batch
+from thalweg.doctor.bench import Bench
+from thalweg.doctor.case import Case
+from thalweg.measure.sharing import describe_sharing
+from thalweg.probes.harm import harm
+from thalweg.probes.unshared import own_layers, own_norms
+from thalweg.readings import Reading, Readings
+from thalweg.rules.norm.norm03_shared_norm import APART
+
+ROWS = 256
+SECONDS = 0.05  # for one pass
+
+
+def measure_sharing(bench: Bench, _known: Readings) -> list[Reading]:
+    """`norm.apart` and `layer.repeated`."""
+    few, _ = bench.first(bench.affordable(SECONDS, least=32, most=ROWS))
+    return [] if isinstance(few, Batch) else describe_sharing(bench.network, few)
+
+
+def try_unshared(case: Case, readings: Readings) -> list[Reading]:
+    """The training once more with a norm for each call, and with a layer for each place."""
+    norms = {r.place: r.count or 0 for r in readings.of("norm.apart") if r.value > APART}
+    layers = readings.places("layer.repeated")
+    found: list[Reading] = []
+    if norms:
+        found += without(case, "own_norms", own_norms(case.start, norms))
+    if layers:
+        found += without(case, "own_layers", own_layers(case.start, layers))
+    return found
+
+
+def without(case: Case, name: str, network: nn.Module) -> list[Reading]:
+    plain = case.twin
+    return harm(
+        name,
+        case.reached,
+        plain,
+        replace(plain, network=network),
+        steps=case.steps,
+        step_seconds=case.step_seconds,
+        budget=case.budget,
+    )
