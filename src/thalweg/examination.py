@@ -47,8 +47,13 @@ def run_check(
         validation=prepared.validation,
         num_steps=num_steps_of(plan, len(prepared.train)),
         gentle=is_gentle(plan, len(prepared.train)),
-        known=[*prepared.readings, *describe_data(prepared, batch_size=plan.batch_size)],
+        known=[*prepared.readings, *describe_data(prepared, batch_size=plan.batch_size, workers=workers_of(plan))],
     )
+
+
+def workers_of(plan: Plan) -> int:
+    """Processes that read; none where they are not chosen yet."""
+    return plan.workers if isinstance(plan.workers, int) else 0
 
 
 def num_steps_of(plan: Plan, num_rows: int) -> int:

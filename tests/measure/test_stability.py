@@ -63,7 +63,8 @@ def test_the_rate_of_the_moment_counts_and_other_optimizers_have_no_limit():
     assert stability_limit(SGD(lr=1.0, momentum=0.5), 0.1) == pytest.approx(30)
     assert stability_limit(RMSprop(lr=1.0, momentum=0.5), 0.1) == pytest.approx(30)
     assert stability_limit(SGD(lr=1.0), 0.0) is None
-    for other in (NAdam(lr=0.1), Adagrad(lr=0.1), RMSprop(lr=0.1, centered=True)):
+    short = Adam(lr=0.1, betas=(0.9, 0.9)), RMSprop(lr=0.1, alpha=0.9)
+    for other in (NAdam(lr=0.1), Adagrad(lr=0.1), RMSprop(lr=0.1, centered=True), *short):
         assert stability_limit(other, 0.1) is None
 
 

@@ -12,6 +12,7 @@ from thalweg.measure.answers import examine, sheet_of
 from thalweg.measure.flow import signal_flow
 from thalweg.measure.head import Head, head_of
 from thalweg.measure.inputs import describe_inputs, scale_effect
+from thalweg.measure.loss_rows import pull, row_mixing
 from thalweg.measure.proper import alignment, is_central
 from thalweg.measure.reach import describe_foreign, describe_reach
 from thalweg.measure.stacks import affine_error, linear_stacks
@@ -101,8 +102,8 @@ def measure(bench: Bench, _known: Readings) -> list[Reading]:
         assert isinstance(output, Tensor)
         readings += describe_head(output, head, bench)
         readings += examine(sheet, torch.Generator().manual_seed(bench.seed))
-        found = alignment(sheet, torch.Generator().manual_seed(bench.seed))
-        readings += [found] if found else []
+        draw = torch.Generator().manual_seed(bench.seed)
+        readings += [r for r in (alignment(sheet, draw), row_mixing(sheet, draw), pull(sheet)) if r is not None]
     return readings
 
 

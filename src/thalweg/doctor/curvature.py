@@ -8,16 +8,20 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from thalweg.data.rows import Inputs, is_divisible, num_rows
 from thalweg.doctor.case import Case
-from thalweg.measure.curvature import STEPS, curvature
+from thalweg.measure.curvature import BLOCK_ROWS, BLOCKS, STEPS, curvature
+from thalweg.measure.landscape import STEPS as ALL_STEPS
+from thalweg.measure.landscape import landscape
 from thalweg.measure.stability import preconditioner, stability_limit
 from thalweg.readings import Reading, Readings
+from thalweg.rules.opt.opt06_stuck import stuck
 from thalweg.rules.outcome import lost, summed
 from thalweg.train.losses import LossFunction
 from thalweg.train.smoothing import smoothed_loss
 
 MOST_ROWS, LEAST_ROWS = 512, 32  # over batches of 32 it varies by half, over 512 rows by an eighth
 PASSES = 5  # forward passes that a product with the Hessian costs, at most
-SHARE = 0.2  # of what is left that it may take
+SHARE = 0.3  # of what is left that one network may take
+STUCK_SHARE = 0.5  # the same, where the training is known to be stuck
 BATCH_NORM = "batch norm in evaluation mode"
 
 
@@ -35,28 +39,46 @@ def measure_curvature(case: Case, readings: Readings) -> list[Reading]:
     names = {name for name, p in case.last.named_parameters() if p.requires_grad}
     if scale is not None and not names <= scale.keys():
         return []
-    taken = rows_for(case, SHARE / 2 * case.budget.left, STEPS + 2)
+    taken = rows_for(case, SHARE * case.budget.left, STEPS + 2)
     if taken is None or not all(p.dtype == torch.float32 for p in case.last.parameters()):
         return []
     normed = any(isinstance(m, _BatchNorm) for m in case.last.modules())
-    found: list[Reading] = []
-    for network, step in ((case.start, None), (case.last, case.steps)):
-        bears = limit if step is not None else limit_at(case, 0)
-        if bears is None or (step is None and (normed or scale is not None)):
-            continue
+    factor = case.train.batch_size / rows_in_block(taken[0]) if summed(readings) else 1.0
+
+    def read(network: nn.Module, bears: float, step: int | None) -> list[Reading]:
         new = curvature(
             network,
             loss_of(case),
             *taken,
             scale=None if step is None else scale,
-            factor=case.train.batch_size / rows_in_block(taken[0]) if summed(readings) else 1.0,
+            factor=factor,
             step=step,
             seed=case.bench.seed,
-            may_go_on=still_left(case, SHARE / 2),
+            may_go_on=still_left(case, SHARE),
         )
-        if new:
-            found += [*new, Reading("curvature.limit", bears, step=step, note=BATCH_NORM if normed else "")]
-    return found
+        note = BATCH_NORM if normed else ""
+        return [*new, Reading("curvature.limit", bears, step=step, note=note)] if new else []
+
+    found, first = read(case.last, limit, case.steps), limit_at(case, 0)
+    if not found or first is None or normed or scale is not None:
+        return found
+    return [*read(case.start, first, None), *found]
+
+
+def look_around(case: Case, readings: Readings) -> list[Reading]:
+    """`landscape.*` of the last weights (`measure.landscape`), where the training is stuck."""
+    if not stuck(readings) or not all(p.dtype == torch.float32 for p in case.last.parameters()):
+        return []
+    taken = rows_for(case, STUCK_SHARE * case.budget.left, ALL_STEPS + 10)
+    if taken is None:
+        case.budget.affords(LEAST_ROWS * PASSES * ALL_STEPS * case.bench.row_seconds / STUCK_SHARE)  # told as refused
+        return []
+    inputs, target, weight = taken
+    rows = (inputs, target) if weight is None else (inputs, target, weight)
+    held = case.bench.validation if weight is None else None
+    step, seed = case.steps, case.bench.seed
+    may_go_on = still_left(case, STUCK_SHARE)
+    return landscape(case.last, case.start, loss_of(case), rows, held, step=step, seed=seed, may_go_on=may_go_on)
 
 
 def limit_at(case: Case, step: int) -> float | None:
@@ -86,8 +108,6 @@ def rows_for(case: Case, seconds: float, products: int) -> tuple[Inputs, Tensor,
 
 def rows_in_block(inputs: Inputs) -> int:
     """Rows of one block of the curvature's."""
-    from thalweg.measure.curvature import BLOCK_ROWS, BLOCKS
-
     count = num_rows(inputs)
     return count // BLOCKS if count >= BLOCKS * BLOCK_ROWS and is_divisible(inputs) else count
 
@@ -96,7 +116,3 @@ def still_left(case: Case, share: float) -> Callable[[], bool]:
     """Whether less than a share of the time that is left now has been spent."""
     end = (1 - share) * case.budget.left
     return lambda: case.budget.left > end
-
-
-def trainable(network: nn.Module) -> list[Tensor]:
-    return [p for p in network.parameters() if p.requires_grad]

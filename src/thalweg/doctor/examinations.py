@@ -12,7 +12,9 @@ from thalweg.doctor.balance import try_balance
 from thalweg.doctor.before import overfit_rows, take_first_steps
 from thalweg.doctor.bench import Bench
 from thalweg.doctor.case import Case
+from thalweg.doctor.curvature import look_around, measure_curvature
 from thalweg.doctor.depth import look_at_flat_ends, look_at_placement, look_for_softmax, look_through_depth
+from thalweg.doctor.frozen import try_unfrozen
 from thalweg.doctor.generalization import irreducible, learning_curve, try_stopping
 from thalweg.doctor.leak import inflation_by_copies
 from thalweg.doctor.modes import leave_noise_out, measure_modes, rows_first, train_rows_first
@@ -22,6 +24,7 @@ from thalweg.doctor.remedied import try_likelihood, try_standardized
 from thalweg.doctor.remedies.tournament import try_suspected, try_twins
 from thalweg.doctor.restarts import look_at_the_end, try_other_activations, try_other_starts
 from thalweg.doctor.seeds import try_other_seeds
+from thalweg.doctor.settle import try_settling
 from thalweg.doctor.sharing import measure_sharing, try_unshared
 from thalweg.doctor.shift import compare_parts, harm_of_shift
 from thalweg.doctor.speed import look_for_waits, time_steps
@@ -49,6 +52,7 @@ BEFORE: tuple[Before, ...] = (*MEASUREMENTS, reference_before, overfit_rows, try
 AFTER: tuple[After, ...] = (
     judge_outcome,
     try_unshared,
+    try_unfrozen,
     try_standardized,
     try_other_starts,
     try_balance,
@@ -68,6 +72,9 @@ AFTER: tuple[After, ...] = (
     learning_curve,
     irreducible,
     time_steps,
+    try_settling,
+    measure_curvature,
+    look_around,
 )
 
 

@@ -17,7 +17,7 @@ from thalweg.probes.twin import Lane, Twin
 from thalweg.readings import Reading, Readings
 from thalweg.rules import all_rules, judge_all
 from thalweg.rules.harm import harm
-from thalweg.rules.init.init04_seed_decides import LEAKY, LIKELIHOOD, RESCALED, worse
+from thalweg.rules.init.init04_seed_decides import LEAKY, LIKELIHOOD, LOWER, RESCALED, worse
 
 MOST = 3  # other seeds: two of three tell which is the rule
 DECIDED = 2
@@ -30,8 +30,8 @@ def try_other_seeds(case: Case, readings: Readings) -> list[Reading]:
 
     The lead is paired over the validation rows, with two standard errors. `restart.own` and `restart.constant` are this
     training's score and the best constant answer's. Where most do worse, one of these starts is tried with a loss that
-    fits the last layer, rescaled weights, or leaky ReLU (`twin.restart_<name>`). Nothing where a fault is known
-    already, where the network cannot be built again, or the time does not suffice for two.
+    fits the last layer, rescaled weights, leaky ReLU, or a tenth of the rate (`twin.restart_<name>`). Nothing where a
+    fault is known already, where the network cannot be built again, or the time does not suffice for two.
     """
     if case.rebuild is None or any(f.counts for f in judge_all(readings, all_rules()).findings):
         return []
@@ -113,3 +113,7 @@ class Again:
         hidden = hidden_calls(poor.network, bench.first(MOST_ROWS)[0])
         if (network := swapped(poor.network, hidden, DYING, leaky_relu)) is not None:
             yield LEAKY, replace(poor, network=network)
+        optimizer = poor.plan.optimizer
+        assert optimizer != "auto"
+        assert optimizer.lr != "auto"
+        yield LOWER, poor.with_plan(**{"optimizer.lr": optimizer.lr / 10})

@@ -7,7 +7,7 @@ from torch import nn
 from thalweg.data.rows import Batch
 from thalweg.doctor.bench import Bench
 from thalweg.doctor.case import Case
-from thalweg.measure.sharing import describe_sharing
+from thalweg.measure.sharing import describe_sharing, repeated
 from thalweg.probes.harm import harm
 from thalweg.probes.unshared import own_layers, own_norms
 from thalweg.readings import Reading, Readings
@@ -20,7 +20,10 @@ SECONDS = 0.05  # for one pass
 def measure_sharing(bench: Bench, _known: Readings) -> list[Reading]:
     """`norm.apart` and `layer.repeated`."""
     few, _ = bench.first(bench.affordable(SECONDS, least=32, most=ROWS))
-    return [] if isinstance(few, Batch) else describe_sharing(bench.network, few)
+    if isinstance(few, Batch):
+        return []
+    often = any(layer.calls > 1 and "Norm" in layer.kind for layer in bench.layers)
+    return describe_sharing(bench.network, few) if often else list(repeated(bench.network))
 
 
 def try_unshared(case: Case, readings: Readings) -> list[Reading]:

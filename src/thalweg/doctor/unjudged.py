@@ -33,6 +33,8 @@ WHY = (
     ("units.", "there is no layer of this kind, or it is not seen"),
     ("activation.", "there is no layer of this kind, or it is not seen"),
     ("data.", "the parts of the data could not be compared"),
+    ("curvature.", "its optimizer has no known limit, its loss no second derivative, or there was no time"),
+    ("noise.", "its loss fell to the end, or its rate did, or little was left to be reached"),
     ("target.", "the targets are of another kind"),
     ("labels.", "the targets are no classes, or there was no time for plain learners"),
     ("restart.", "no other seed was tried: a fault is known, no function builds the network, or there was no time"),

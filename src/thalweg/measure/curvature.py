@@ -14,6 +14,7 @@ from thalweg.measure.untouched import untouched
 from thalweg.readings import Reading
 
 STEPS = 10  # of Lanczos: the largest eigenvalue of a network's Hessian to 1e-9, the lowest needs about thirty
+FEWEST = 5  # below which it may be far too low
 MOST_NUMBERS = 2**27  # of the vectors that are kept: 512 MiB
 BLOCKS, BLOCK_ROWS = 4, 8  # that the rows are cut into, and the fewest rows of one
 STUDENT = 3.182  # 95 % quantile to both sides with BLOCKS - 1 degrees of freedom
@@ -100,6 +101,7 @@ class Ends:
         lowest: `[P]` unit vector of the first.
         highest: `[P]` unit vector of the second.
         steps: products that it took.
+        whole: whether they were all that the first vector can reach, so that both ends are exact.
     """
 
     low: float
@@ -107,6 +109,7 @@ class Ends:
     lowest: Tensor
     highest: Tensor
     steps: int
+    whole: bool = False
 
 
 def lanczos(
@@ -134,7 +137,7 @@ def lanczos(
     basis: list[Tensor] = []
     diagonal: list[float] = []
     beside: list[float] = []  # the diagonal
-    new = start / start.norm()
+    new, whole = start / start.norm(), False
     while len(basis) < steps and may_go_on():
         basis.append(new)
         image = product(new)
@@ -146,6 +149,7 @@ def lanczos(
                 image = image - (image @ old) * old
         rest = float(image.norm())
         if not rest > NOTHING * max(map(abs, [*diagonal, *beside])):  # the whole of what the start can reach
+            whole = True
             break
         beside.append(rest)
         new = image / rest
@@ -159,7 +163,7 @@ def lanczos(
     values, vectors = torch.linalg.eigh(small)
     ends = [sum(float(c) * v for c, v in zip(vectors[:, k], basis, strict=True)) for k in (0, -1)]
     lowest, highest = (torch.as_tensor(end) / torch.as_tensor(end).norm() for end in ends)
-    return Ends(float(values[0]), float(values[-1]), lowest, highest, len(basis))
+    return Ends(float(values[0]), float(values[-1]), lowest, highest, len(basis), whole or len(basis) == len(start))
 
 
 def curvature(
@@ -213,13 +217,17 @@ def curvature(
         with untouched(network):
             hessian = Hessian(network, loss, blocks_of(inputs, target, weight), list(kept.values()), flat)
             first = hessian.gradient
+            length = float(first.norm())
+            if not isfinite(hessian.loss) or not isfinite(length):
+                return []
+            # The gradient leans to directions of large curvature; chance has a part of all others.
             start = torch.randn(len(first), generator=torch.Generator().manual_seed(seed)).to(first)
-            ends = lanczos(hessian, start, steps=steps, may_go_on=may_go_on) if isfinite(hessian.loss) else None
-            if ends is None:
+            start = start / start.norm() + 2 * first / max(length, 1e-30)  # never opposite and equal
+            ends = lanczos(hessian, start, steps=steps, may_go_on=may_go_on)
+            if ends is None or not (ends.whole or ends.steps >= FEWEST):
                 return []
             each = hessian.along(ends.highest)
-            length = float(first.norm())
-            along = hessian.along(first) if length > 0 and isfinite(length) else []
+            along = hessian.along(first) if length > 0 else []
     except (RuntimeError, NotImplementedError):  # an operation of which torch knows only the first derivative
         return []
     count = num_rows(inputs)
@@ -239,9 +247,7 @@ def interval(values: Sequence[float], factor: float) -> tuple[float | None, floa
     return mean - half, mean + half
 
 
-def blocks_of(
-    inputs: Inputs, target: Tensor, weight: Tensor | None = None
-) -> list[tuple[Inputs, *tuple[Tensor, ...]]]:
+def blocks_of(inputs: Inputs, target: Tensor, weight: Tensor | None = None) -> list[tuple[Inputs, *tuple[Tensor, ...]]]:
     """The rows in `BLOCKS` of one size, a few left over; in one where they are too few or cannot be taken apart."""
     rest = () if weight is None else (weight,)
     count = num_rows(inputs)

@@ -6,6 +6,8 @@ from torch import Tensor
 
 from thalweg.parts.optimizers import SGD, Adam, AdamW, Optimizer, RMSprop
 
+STANDING = 0.98  # of a mean of squares: it forgets a fiftieth with each step
+
 
 def stability_limit(optimizer: Optimizer, rate: float) -> float | None:
     """The curvature of a quadratic above which an optimizer's steps along it grow.
@@ -23,7 +25,8 @@ def stability_limit(optimizer: Optimizer, rate: float) -> float | None:
         rate: learning rate of the steps meant.
 
     Returns:
-        None for other optimizers, and where nothing moves.
+        None for other optimizers, where nothing moves, and where the averages of squares reach back fewer than fifty
+        steps: they do not stand still beside steps to alternating sides.
 
     >>> stability_limit(SGD(lr=0.1), 0.1), round(stability_limit(Adam(lr=0.01), 0.01))
     (20.0, 3800)
@@ -41,9 +44,9 @@ def stability_limit(optimizer: Optimizer, rate: float) -> float | None:
         return 2 * (1 + momentum) / (rate * damped)
     if type(optimizer) in (Adam, AdamW):
         assert isinstance(optimizer, Adam)
-        mean = optimizer.betas[0]
-        return 2 * (1 + mean) / (rate * (1 - mean))
-    if type(optimizer) is RMSprop and not optimizer.centered:
+        mean, square = optimizer.betas
+        return None if square < STANDING else 2 * (1 + mean) / (rate * (1 - mean))
+    if type(optimizer) is RMSprop and not optimizer.centered and optimizer.alpha >= STANDING:
         return 2 * (1 + optimizer.momentum) / rate
     return None
 

@@ -81,11 +81,12 @@ class Tape(TorchFunctionMode):
 
     Args:
         on_backward: gets the tensor that `backward` is called on.
+        on_gradients: called when `backward` is over.
     """
 
-    def __init__(self, on_backward: Callable[[Tensor], None]) -> None:
+    def __init__(self, on_backward: Callable[[Tensor], None], on_gradients: Callable[[], None] = lambda: None) -> None:
         super().__init__()
-        self.on_backward = on_backward
+        self.on_backward, self.on_gradients = on_backward, on_gradients
         self.notes: list[Noted] = []
         self.noting = False
         self.autocast: tuple[str, torch.dtype] | None = None
@@ -104,7 +105,9 @@ class Tape(TorchFunctionMode):
         if function is Tensor.backward:
             self.noting = False
             self.on_backward(args[0])
-            return function(*args, **kwargs)  # type: ignore[no-untyped-call]
+            function(*args, **kwargs)  # type: ignore[no-untyped-call]
+            self.on_gradients()
+            return None
         result = function(*args, **kwargs)
         if self.noting:
             if isinstance(result, Tensor | tuple | list) or name_of(function) == "__setitem__":

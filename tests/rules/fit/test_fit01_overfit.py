@@ -44,3 +44,9 @@ def test_still_falling_is_not_judged_unless_rescaling_helps():
         for k, v in (("plain", 0.1), ("changed", 0.8), ("difference", 0.7))
     ]
     assert judge(Readings([*falling, *probe]))[0].cause == "vanishing"
+
+
+def test_weights_that_cannot_learn_come_before_the_inputs():
+    frozen = [Reading("parameter.trainable", 10), Reading("parameter.frozen", 3456), Reading("input.ratio", 411.0)]
+    readings = Readings([Reading("overfit.share", 0.01), Reading("overfit.trend", 0.0), *frozen])
+    assert judge(readings)[0].cause == "parameters_not_trained"

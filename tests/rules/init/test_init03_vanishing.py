@@ -96,3 +96,8 @@ def test_a_stack_of_sigmoids_is_found_and_deep_networks_that_pass_the_signal_are
             if isinstance(module, nn.Linear):
                 nn.init.xavier_normal_(module.weight)
     assert bool(judge(Readings(signal_flow(network, torch.randn(256, 32))))) is faulty
+
+
+def test_weights_that_mend_far_less_than_other_activations_are_not_the_cause():
+    (found,) = judge(Readings([*DEEP, *twin("let_through", 0.1, 0.9), *twin("rescale", 0.1, 0.36)]))
+    assert (found.standing, found.cause, found.remedied.score) == ("verified", "vanishing", 0.9)

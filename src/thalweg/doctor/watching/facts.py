@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
+from thalweg.doctor.watching.clipping import of_clipping
 from thalweg.doctor.watching.losses import Losses
 from thalweg.doctor.watching.rows import SeenRows
 from thalweg.doctor.watching.sample import Sample
@@ -35,6 +36,7 @@ def of_steps(watch: StepWatch, samples: Sequence[Sample]) -> Iterator[Reading]:
         factors = [-factor if turned else factor for _, factor in signs]
         note = f"{signs[0][0]}{', maximize=True' if turned else ''}"
         yield Reading("loop.descent", sum(f > 0 for f in factors) / len(factors), count=len(factors), note=note)
+    yield from of_clipping(samples)
     yield from of_rates(samples, watch.count)
     yield from of_modes(watch, samples)
 

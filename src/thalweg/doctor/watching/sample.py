@@ -31,6 +31,10 @@ class Sample:
         links: the loss and what `backward` was called on.
         reason: why no loss could be read.
         backwards: how often `backward` was called.
+        late: by which factor gradients had been changed since the step before; 1 where they had not.
+        scale: what the loss was multiplied by before `backward`, where it was read.
+        raw: norm of the gradients after `backward`, under a scale of mixed precision.
+        stepped: the same when the optimizer stepped.
         stale: whether the gradient of an earlier step was still there when `backward` added to it.
         graded: whether any parameter of the optimizer had a gradient other than 0 when it stepped.
         modes: of each pass, whether network, batch norms and dropouts were in training mode.
@@ -47,6 +51,10 @@ class Sample:
     links: list[Link] = field(default_factory=list)
     reason: str = ""
     backwards: int = 0
+    late: float | None = None
+    scale: float = 1.0
+    raw: float | None = None
+    stepped: float | None = None
     stale: bool | None = None
     graded: bool | None = None
     modes: list["Modes"] = field(default_factory=list)

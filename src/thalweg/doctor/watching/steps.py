@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from thalweg.doctor.watching.clipping import SCALED, shrunk
 from thalweg.doctor.watching.harmless import harmless
 from thalweg.doctor.watching.idle import HOOK, Idle
 from thalweg.doctor.watching.losses import Losses
@@ -76,12 +77,12 @@ class StepWatch:
         self.missing: dict[str, nn.Parameter] = {}
         self._signal = None if self.compiled else Signal(inner)
         self._attached: AbstractContextManager[None] | None = None
-        self._tape = Tape(self._backward)
+        self._tape = Tape(self._backward, self._scaled_gradients)
         self._taping = False
         self._next = 0
         self._handles: list[RemovableHandle] = []  # of one watched step
         self._kept: list[RemovableHandle] = []
-        self._old: list[tuple[nn.Parameter, Tensor]] = []
+        self._old: list[tuple[nn.Parameter, Tensor, Tensor]] = []  # with its gradient, itself and as it was
         self._light_active = self._spent_before = 0.0
         self._costs: dict[bool, list[float]] = {False: [], True: []}  # seconds of light and of full watched steps
         self._watched = 0
@@ -146,7 +147,7 @@ class StepWatch:
         ]
         if self.optimizer is not None:
             self._handles.append(self.optimizer.register_step_pre_hook(self._before_step))
-            self._old = [(p, p.grad.clone()) for p in self._compared if is_dense(p.grad)]
+            self._old = [(p, p.grad, p.grad.clone()) for p in self._compared if is_dense(p.grad)]
         if step > 1 and not self.called:
             self._begin_tape("cpu")
         if full and self._signal is not None:
@@ -222,7 +223,9 @@ class StepWatch:
 
     def _compare_gradients(self, sample: Sample) -> None:
         """Whether the gradient of the step before is still there."""
-        left = [(p.grad, old) for p, old in self._old if p.grad is not None and p.grad.layout == old.layout]
+        if sample.backwards == 1:
+            sample.late = shrunk([(gradient, old) for _, gradient, old in self._old])
+        left = [(p.grad, old) for p, _, old in self._old if p.grad is not None and p.grad.layout == old.layout]
         if not any(bool(g.any()) for g, _ in left):  # synchronizes
             sample.stale = False
         elif all(torch.equal(g, old) for g, old in left):
@@ -231,7 +234,7 @@ class StepWatch:
     def _read_loss(self, sample: Sample, root: Tensor) -> None:
         links = chain(self._tape.notes, root)
         core = loss_in(links)
-        sample.value, sample.links = core.tensor.detach(), links
+        sample.value, sample.links, sample.scale = core.tensor.detach(), links, core.factor
         seen = sample.passes[-1]
         if len(sample.passes) > 1 or seen is None:
             sample.reason = "the network is called several times for one loss"
@@ -247,6 +250,11 @@ class StepWatch:
         if isinstance(found.function, OwnLoss):
             links[-1] = replace(links[-1], name=found.function.name)
         self.rows.add(sample.step, found.inputs, found.target)
+
+    @harmless
+    def _scaled_gradients(self) -> None:
+        if self.sample is not None and self.sample.scale >= SCALED:
+            self.sample.raw = squared_norm(self.held()) ** 0.5
 
     def _before_step(self, optimizer: Any, args: Any, kwargs: Any) -> Any:
         """Looks at the gradients; where a closure computes them inside of the step, after the closure."""
@@ -277,6 +285,8 @@ class StepWatch:
             assert self.optimizer is not None
             sample.rates = tuple(float(group["lr"]) for group in self.optimizer.param_groups if "lr" in group)
             sample.graded = any(p.grad is not None and bool(p.grad.any()) for p in self.held())  # synchronizes
+            if sample.raw:
+                sample.stepped = squared_norm(self.held()) ** 0.5
             if self.missing and sample.step in GRADED:
                 sample.missed = squared_norm(list(self.missing.values()))
                 sample.squared = sample.missed + squared_norm(self.held())

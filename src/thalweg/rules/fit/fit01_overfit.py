@@ -48,7 +48,9 @@ FLAT = 0.02  # of the learnable loss in the last fifth of the steps: no longer f
 LOST = 1e-3  # of the differences between rows that reach the last layer: what trains well keeps 1 % and more
 LARGE = 10.0  # an input scale a decade from 1
 COLUMNS = 100.0  # a ratio of two columns' scales
+MOST = 0.5  # of the weights: where more than these cannot learn, that is why
 ADVICE: dict[Cause, Remedy] = {
+    "parameters_not_trained": Remedy("Let these weights learn, or give the others enough to work with.", "manual"),
     "vanishing": Remedy(
         "Let the signal through: He or Xavier initialization, ReLU or SELU for sigmoid, a normalization or a residual "
         "connection every few layers, or fewer layers.",
@@ -108,6 +110,7 @@ def finding(
 
 
 WHY: dict[Cause, str] = {
+    "parameters_not_trained": "Most weights cannot learn, and those that can do not reach the answers.",
     "vanishing": "The differences between rows shrink from layer to layer until the last layer cannot tell rows apart.",
     "dead_units": "All units of a layer give zero for every row: nothing passes, and no gradient comes back.",
     "input_scale": "The inputs are so large or so uneven that no small step of the weights makes a small change of the "
@@ -124,9 +127,19 @@ def vanishes(readings: Readings) -> bool:
     return len(flow) > 1 and flow[-1].value < LOST * flow[0].value
 
 
+def untrained(readings: Readings) -> float:
+    """Share of the weights that are frozen, cut off or unknown to the network."""
+    trainable, frozen, foreign = (readings.value(f"parameter.{n}") or 0.0 for n in ("trainable", "frozen", "foreign"))
+    cut = sum(r.count or 0 for r in readings.of("parameter.detached"))
+    return (frozen + foreign + cut) / max(trainable + frozen + foreign, 1.0)
+
+
 def cause_of(readings: Readings) -> tuple[Cause, tuple[Evidence, ...]]:
     """The cause that the readings at the start name, and what they say."""
     flow = readings.of("flow.spread")
+    stuck = untrained(readings)
+    if stuck > MOST:
+        return "parameters_not_trained", (Evidence("weights that cannot learn", f"{100 * stuck:.0f} %", "50 %"),)
     dead = next((r for r in flow if r.value == 0 and r.note == "zeros"), None)
     if dead is not None:
         return "dead_units", (Evidence(f"values entering layer {dead.place}", "0 for all rows"),)

@@ -15,7 +15,8 @@ mediocre.
 - Gradients on several batches while the weights move: None (`parameter.detached`) or exactly zero on all
   (`parameter.zero`); and how much the outputs change when the parameter is moved, by a tenth of its size or, where it
   has no gradient at all, until something changes. A dead ReLU changes nothing by a tenth; a rounded value jumps.
-- `parameter.frozen`: values that require no gradient.
+- `parameter.frozen`: values that require no gradient; and `twin.unfrozen.*`, where frozen weights were drawn and not
+  trained before: the whole training again with them free. An alarm below 0.8 of what that reaches.
 - `outcome.score`: a training that reached 0.8 of all there is beyond a constant answer gets a note.
 
 ## Known limits
@@ -35,7 +36,7 @@ from dataclasses import replace
 
 from thalweg.findings import Evidence, Excluded, Finding, Remedy, Severity
 from thalweg.readings import Reading, Readings
-from thalweg.rules.harm import works
+from thalweg.rules.harm import harm, works
 
 CODE = "GRAD01"
 NAME = "parameters without gradient"
@@ -166,10 +167,28 @@ def frozen(readings: Readings) -> Finding | None:
     number, rest = readings.value("parameter.frozen"), readings.value("parameter.trainable") or 0.0
     if not number:
         return None
-    return finding(
+    cost, drawn = harm(readings, "unfrozen"), readings.last("parameter.frozen_drawn")
+    found = finding(
         f"{number:,.0f} of {number + rest:,.0f} weights are frozen",
         "They require no gradient, which is how a pretrained part is kept.",
         [Evidence("weights that require no gradient", f"{number:,.0f}")],
         "",
         severity="note",
+    )
+    if cost is None or not cost.harmed or drawn is None:
+        return found
+    return replace(
+        found,
+        severity="warning",
+        standing="verified",
+        why="They require no gradient and were never trained: they stay as they were drawn.",
+        place=drawn.place,
+        evidence=(
+            *found.evidence,
+            Evidence("of these drawn at random", f"{drawn.value:,.0f}"),
+            *cost.evidence("all of them free to learn"),
+        ),
+        excluded=(Excluded("a pretrained part", "the frozen weights are as they were drawn"), *cost.excluded),
+        remedies=(Remedy("Leave requires_grad=True in what was not trained before.", "changes training"),),
+        remedied=cost.remedied,
     )

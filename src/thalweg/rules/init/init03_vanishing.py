@@ -16,7 +16,7 @@ comes back shrinks in the same way, so that the layers that could change it hard
   deviation 1, and with ReLU for sigmoid, tanh and softmax between the layers besides. It is an alarm when the training
   reaches less than 0.8 of what a twin does beyond a constant answer, on validation rows, beyond two standard errors,
   and when another order of the rows does not explain it.
-- If rescaled weights suffice the cause is their scale; if only other activations help, it is they.
+- If rescaled weights suffice the cause is their scale; if only other activations help, or do clearly more, it is they.
 - Where less reaches the last layer than float32 keeps of a sum (2⁻²³ = 1.2e-7), the outputs are the same for all rows
   up to rounding. If the training then ends no better than a constant answer, on rows that plain learners answer beyond
   two standard errors, that is proof enough without a twin.
@@ -33,6 +33,8 @@ is better it is a note. Only torch's linear, convolution and recurrent layers ar
 Lecture row L10; Glorot and Bengio, "Understanding the difficulty of training deep feedforward neural networks"
 (AISTATS 2010); He et al. (ICCV 2015).
 """
+
+from collections.abc import Iterable
 
 from thalweg.findings import Cause, Evidence, Excluded, Finding, Remedy
 from thalweg.readings import Readings
@@ -64,7 +66,7 @@ def judge(readings: Readings) -> list[Finding]:
     if not vanishes(readings) or not flow[-1].value > 0:
         return []  # nothing at all arrives: dead or equal units, which other rules tell
     tried = {name: found for name in (RESCALE, LET_THROUGH) if (found := harm(readings, name)) is not None}
-    helps = next((name for name, found in tried.items() if found.harmed), None)
+    helps = next((name for name, found in tried.items() if found.harmed and not outdone(found, tried.values())), None)
     stuck = helps is None and flow[-1].value < EPSILON * flow[0].value and only_constant(readings)
     harmless = not stuck and bool(tried) and all(found.harmless for found in tried.values())
     cause: Cause = "init_scale" if helps == RESCALE else "vanishing"
@@ -72,7 +74,8 @@ def judge(readings: Readings) -> list[Finding]:
     return [
         Finding(
             code=CODE,
-            title=f"Of the differences between rows {number(flow[-1].value / flow[0].value)} reaches the last layer",
+            title=f"The signal vanishes: {flow[-1].value / flow[0].value:.2g} of what differs between rows reaches "
+            "the last layer",
             severity="note" if harmless else "warning",
             standing="verified" if helps else "proven" if harmless or stuck else "suspicion",
             cause=cause,
@@ -90,6 +93,11 @@ def judge(readings: Readings) -> list[Finding]:
             remedied=tried[helps].remedied if helps is not None else None,
         )
     ]
+
+
+def outdone(found: Harm, others: Iterable[Harm]) -> bool:
+    """Whether the training with this remedy is still harmed: another one does clearly more."""
+    return any(found.remedied.leaves(other.remedied) for other in others if other.harmed)
 
 
 def only_constant(readings: Readings) -> bool:

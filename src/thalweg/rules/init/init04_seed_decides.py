@@ -11,9 +11,9 @@ The next one who trains it, on the same data, gets another result. What made thi
 - `restart.score` of whole trainings from other seeds, until two of them agree; `restart.lead`, by how much this one is
   better, paired over the validation rows, with two standard errors. It is an alarm when two other starts reach less
   than 0.8 of what this one does beyond a constant answer, beyond two standard errors.
-- `twin.restart_likelihood`, `twin.restart_rescale`, `twin.restart_leaky`: a poor start with cross-entropy on logits,
-  where the loss is another; with weights rescaled so that each layer's outputs have deviation 1; with leaky ReLU. The
-  first that mends it names the cause: the loss, the scale of the weights, dying units.
+- `twin.restart_likelihood`, `_rescale`, `_leaky`, `_lower_rate`: a poor start with cross-entropy on logits, where the
+  loss is another; with weights rescaled so that each layer's outputs have deviation 1; with leaky ReLU; at a tenth of
+  the rate. The first that mends it names the cause: the loss, the scale of the weights, dying units, the rate.
 
 ## Known limits
 Asked only where the network comes from a function that builds it, no other fault is known, and two more trainings fit
@@ -41,11 +41,13 @@ STAGE = "training"
 NEEDS = ("restart.score",)
 
 MOST = 2  # poor starts that make the rule, of three at most
-LIKELIHOOD, RESCALED, LEAKY = "restart_likelihood", "restart_rescale", "restart_leaky"
+LIKELIHOOD, RESCALED = "restart_likelihood", "restart_rescale"
+LEAKY, LOWER = "restart_leaky", "restart_lower_rate"
 CAUSES: dict[str, tuple[Cause, str]] = {
     LIKELIHOOD: ("loss_head_mismatch", "cross-entropy on logits"),
     RESCALED: ("init_scale", "rescaled initial weights"),
     LEAKY: ("dead_units", "leaky ReLU"),
+    LOWER: ("lr_too_high", "a tenth of the rate"),
 }
 
 

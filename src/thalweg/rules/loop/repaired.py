@@ -20,6 +20,7 @@ def asks_for_twin(readings: Readings) -> bool:
         or readings.value("loop.descent") == 0.0
         or "loop.reported" in readings
         or over(readings, "loop.missed", MISSED)
+        or "loop.clipped_scaled" in readings
         or over(readings, "loop.eval_training", MOST)
         or in_order(readings)
         or (low is not None and low <= EARLY)

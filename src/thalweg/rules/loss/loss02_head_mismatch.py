@@ -58,6 +58,8 @@ NEEDS = ("loss.floor",)
 HARM = 0.05  # share of the loss out of reach from which it is harm: a twentieth, as between two trainings
 SAME = 1e-5  # relative: float32 sums in another order differ by 1e-7 to 1e-6
 ALIGNED = 0.99  # cosine: cross-entropies, weighted, focal or summed, give 1.000; sigmoids renormalized 0.88 to 0.98
+PULLS = 0.1  # of cross-entropy's: 1 and more for cross-entropies and focal losses, hinges 0.5, probabilities 0.002
+MIXED = 1e-3  # of the gradient: sums in another order differ by 1e-6, a mean over 256 rows leaves 1e-2
 LOGARITHM = 0.5  # rise over what there is to learn; logits of 69 classes give 0.003
 LIMITED = ("sigmoid", "hardsigmoid", "softmax", "tanh", "relu", "softplus", "exp", "clamp")
 BOUNDED = ("sigmoid", "hardsigmoid", "softmax", "tanh")
@@ -92,10 +94,20 @@ def proven(readings: Readings) -> Finding | None:
 
 def is_improper(readings: Readings) -> bool:
     """Whether a twin with cross-entropy on free outputs could do better: of classes, and it is not that already."""
-    alignment = readings.value("loss.alignment")
     return "task.classes" in readings and (
-        (alignment is not None and alignment < ALIGNED) or proven(readings) is not None
+        points_elsewhere(readings) or mixes(readings) or proven(readings) is not None
     )
+
+
+def mixes(readings: Readings) -> bool:
+    """Whether the gradient of a row turns with the outputs of the others."""
+    return (readings.value("loss.mixing") or 0.0) > MIXED
+
+
+def points_elsewhere(readings: Readings) -> bool:
+    """Whether the gradient is not that of a cross-entropy: of another direction, or none for rows that are wrong."""
+    alignment, pull = readings.value("loss.alignment"), readings.value("loss.pull")
+    return alignment is not None and (alignment < ALIGNED or (pull is not None and pull < PULLS))
 
 
 def by_outcome(found: Finding, readings: Readings) -> Finding:
@@ -114,8 +126,10 @@ def by_outcome(found: Finding, readings: Readings) -> Finding:
 def improper(readings: Readings) -> Finding | None:
     """A last layer and a loss that are not the likelihood of the classes; an alarm where a twin with it does better."""
     alignment, kind = readings.value("loss.alignment"), kind_of(readings)
-    if alignment is None or alignment >= ALIGNED or "task.classes" not in readings:
+    if alignment is None or not points_elsewhere(readings) or "task.classes" not in readings:
         return None
+    pull = readings.value("loss.pull")
+    weak = pull is not None and pull < PULLS and alignment >= ALIGNED
     cost = harm(readings, "likelihood")
     longer = harm(readings, "likelihood_long")
     if longer is not None and longer.harmed and not (cost is not None and cost.harmed):
@@ -126,7 +140,9 @@ def improper(readings: Readings) -> Finding | None:
     last = "free outputs" if kind == "none" else f"outputs of {kind}"
     return Finding(
         code=CODE,
-        title=f"The loss on {last} is not the likelihood of one class among several",
+        title=f"The loss on {last} hardly pulls rows that are wrong: it is a probability, not its logarithm"
+        if weak
+        else f"The loss on {last} is not the likelihood of one class among several",
         severity="error" if harmed else "note",
         standing="verified" if harmed else "proven",
         cause="loss_head_mismatch",
@@ -135,6 +151,7 @@ def improper(readings: Readings) -> Finding | None:
         + (", and that training goes further on the same batches." if harmed else ", which may train well."),
         evidence=(
             Evidence("cosine with the gradient of cross-entropy, mean over rows", number(alignment), f"{ALIGNED:g}"),
+            *pulls(pull),
             *(cost.evidence("cross-entropy on free outputs") if cost else ()),
             *(
                 (Evidence("both trained longer", f"{cost.steps:.3g} times the steps"),)
@@ -145,6 +162,12 @@ def improper(readings: Readings) -> Finding | None:
         excluded=cost.excluded if cost and harmed else (),
         remedies=(Remedy("Leave out the last activation and use cross_entropy, on one output per class.", "manual"),),
     )
+
+
+def pulls(found: float | None) -> tuple[Evidence, ...]:
+    if found is None or found >= PULLS:
+        return ()
+    return (Evidence("pull on improbable right classes, against that of cross-entropy", number(found), f"{PULLS:g}"),)
 
 
 def finding(

@@ -122,10 +122,10 @@ def at_rate(rate: float) -> Remedy:
 
 def sharpness(readings: Readings) -> tuple[Evidence, ...]:
     """The largest curvature beside the one at which the plan's steps are still stable."""
-    found, limit = readings.last("curvature.sharpness"), readings.value("curvature.limit")
-    if found is None or limit is None:
+    found, limit = readings.last("curvature.sharpness"), readings.last("curvature.limit")
+    if found is None or limit is None or limit.note:  # with batch norm the limit says little
         return ()
-    return evidence("largest curvature of the loss at the end", found, f"{number(limit)} for stable steps")
+    return evidence("largest curvature of the loss at the end", found, f"{number(limit.value)} for stable steps")
 
 
 def short(value: float | None) -> str:

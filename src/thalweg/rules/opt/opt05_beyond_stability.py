@@ -19,7 +19,8 @@ what is learned along other directions is covered by it.
 ## Known limits
 It is a note and never an alarm: trainings with whole batches hover at the limit and are healthy, and only a twin at a
 lower rate shows what the rate costs (LR01, whose evidence has the same numbers). Where the gradient is clipped in most
-steps, and with batch norm, whose statistics move with the weights, the limit says little and is not judged.
+steps, and with batch norm, whose statistics move with the weights, the limit says little and is not judged. Of Adam and
+RMSprop the averages of squares must reach back fifty steps or more, as they do by default.
 
 ## Remedies
 - A lower rate, or a warm-up that lets the curvature fall first (changes training).
@@ -65,6 +66,7 @@ def judge(readings: Readings) -> list[Finding]:
                 *evidence("largest curvature of the loss at the end", sharp, f"{number(limit.value)} for stable steps"),
                 *of_start(readings),
             ),
+            step=sharp.step,
             remedies=(Remedy("Train at a lower rate, or warm it up.", "changes training"),),
         )
     ]
