@@ -53,3 +53,11 @@ def test_a_first_normalization_undoes_any_scale():
     assert scale_effect(behind, x)[0].value < 1e-2
     assert scale_effect(bare, x)[0].value > 0.5
     assert scale_effect(nn.Embedding(3, 2), torch.zeros(4, dtype=torch.long)) == []
+
+
+def test_a_pixel_that_is_rarely_on_is_no_small_unit(digits):
+    """Border pixels of the digits are on in 1 of 1,000 images; ages beside incomes are two units."""
+    found = {r.name: r.value for r in describe_inputs(digits[0])}
+    assert found["input.ratio"] < 20
+    table = torch.stack([torch.rand(500) * 60 + 20, torch.rand(500) * 90_000], 1)
+    assert {r.name: r.value for r in describe_inputs(table)}["input.ratio"] > 500

@@ -72,9 +72,9 @@ def describe_inputs(inputs: Inputs) -> list[Reading]:
     """Level and spread of each float input over its columns (or channels).
 
     `input.rms` is the root mean square of all its values; `input.ratio` the largest column's root mean square over the
-    smallest one's, columns of zeros and ones and constant ones left out; `input.offset` the largest mean of a column in
-    its deviations; `input.constant` how many columns are constant; `input.nonfinite` the share of rows with values that
-    are no finite numbers, where there are any.
+    smallest one's, zeros, columns of zeros and ones, and constant ones left out; `input.offset` the largest mean of a
+    column in its deviations; `input.constant` how many columns are constant; `input.nonfinite` the share of rows with
+    values that are no finite numbers, where there are any.
     """
     readings = []
     for name, value in named(inputs):
@@ -84,7 +84,8 @@ def describe_inputs(inputs: Inputs) -> list[Reading]:
         constant = is_constant(spread, mean)
         binary = ((columns == 0) | (columns == 1)).all(0)
         binary = binary.all(0) if binary.dim() == 2 else binary.flatten(1).all(1) if binary.dim() > 2 else binary
-        rms = columns.square().mean(axes).sqrt()[~constant & ~binary]
+        # A pixel that is rarely on, or a word's count, is no small unit: the zeros of a column do not count.
+        rms = (columns.square().sum(axes) / (columns != 0).sum(axes)).sqrt()[~constant & ~binary]
         values = {
             "input.rms": float(columns.square().mean().sqrt()),
             "input.ratio": float(rms.max() / rms.min()) if len(rms) > 1 else 1.0,
