@@ -25,8 +25,8 @@ More steps of the same kind bring nothing.
 ## Known limits
 It is a suspicion. Where batches are mostly noise OPT07 judges instead, and REG02 where decay balances the loss.
 Negative curvature by itself is no saddle: healthy networks have it everywhere. Curvature is read in evaluation mode, on
-up to 512 rows. Noise that no network explains leaves the plain learners no better, and nothing is said; neither of a network
-that answers its training rows.
+up to 512 rows. Noise that no network explains leaves the plain learners no better, and nothing is said; neither of a
+network that answers its training rows.
 
 ## Remedies
 - By what holds it: another start, normalization, standardized inputs, Adam, a higher rate (changes training).
