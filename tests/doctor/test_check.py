@@ -1,5 +1,6 @@
 import copy
 import random
+import subprocess
 import sys
 from pathlib import Path
 
@@ -294,3 +295,16 @@ def test_images_and_digits(digits):
     )
     network = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(288, 2), nn.Softmax(1))
     assert found(examine(network, "cross_entropy", IMAGES, BRIGHT)) == [LOSS]
+
+
+def test_a_check_does_not_wait_for_torchs_compiler():
+    """The first optimizer of torch's in a process imports it, which takes a second."""
+    code = """
+import sys, torch, thalweg as tw
+x = torch.randn(64, 4)
+experiment = tw.Experiment(torch.nn.Linear(4, 2), train=(x, (x[:, 0] > 0).long()), loss="cross_entropy")
+experiment.check()
+print("torch._dynamo" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"

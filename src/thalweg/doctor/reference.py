@@ -52,7 +52,8 @@ def judge_outcome(case: Case, readings: Readings) -> list[Reading]:
     if train is None or validation is None:
         return []
     last = scored(case.last, validation, bench)
-    found = outcome_readings(last, scored(case.last, train, bench), scored(case.kept, validation, bench), case.steps)
+    kept = last if case.plan.keep == "last" else scored(case.kept, validation, bench)
+    found = outcome_readings(last, scored(case.last, train, bench), kept, case.steps)
     few = affordable(train, case.budget)
     if few is None:
         return found

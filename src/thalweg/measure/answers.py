@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from thalweg.measure.head import FREE, Head
+from thalweg.measure.lbfgs import LBFGS
 from thalweg.parts.metrics.forms import IGNORED, class_dim
 from thalweg.readings import Reading
 
@@ -117,7 +118,7 @@ def lowest(sheet: Sheet, head: Head, starts: list[Tensor]) -> float:
     best = math.inf
     for start in starts:
         free = start.detach().clone().requires_grad_()
-        optimizer = torch.optim.LBFGS([free], max_iter=40, line_search_fn="strong_wolfe", tolerance_change=1e-12)
+        optimizer = LBFGS([free], max_iter=40, tolerance_change=1e-12)
 
         def closure(free: Tensor = free) -> Tensor:
             nonlocal best

@@ -17,6 +17,7 @@ from thalweg.data.seeds import PROBE, mix
 from thalweg.errors import TrainingError
 from thalweg.measure.answers import Sheet, constant_starts
 from thalweg.measure.head import head_of
+from thalweg.measure.lbfgs import LBFGS
 from thalweg.parts.metrics.forms import class_dim
 from thalweg.train.clone import clone
 from thalweg.train.evaluation import pieces
@@ -223,7 +224,7 @@ def constant_answer(loss: LossFunction, output: Tensor, targets: Tensor, weight:
     best, lowest = None, math.inf
     for start in constant_starts(sheet, head):
         free = start.detach().clone().requires_grad_()
-        optimizer = torch.optim.LBFGS([free], max_iter=30, line_search_fn="strong_wolfe")
+        optimizer = LBFGS([free], max_iter=30)
 
         def closure(free: Tensor = free) -> Tensor:
             value = sheet.take(head.outputs(free).expand_as(sheet.output))
