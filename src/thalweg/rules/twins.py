@@ -9,7 +9,7 @@ from thalweg.rules.trial import number
 
 SURE = 2.0  # times the two standard errors by which the remedied score is lowered where it was not repeated
 LEAST_STEPS = 0.5  # of the training's: a twin of fewer says nothing against a remedy
-FEW = 1 / 3  # of the training's steps
+FEW = 0.5  # of the training's steps
 ROOM = 0.8  # of all there is beyond a constant answer: a training that reaches it is not called harmed
 
 
@@ -103,7 +103,7 @@ def shown(readings: Readings, name: str) -> Twin | None:
 
 
 def faster(readings: Readings, name: str) -> Twin | None:
-    """The best twin, where a third of the steps took it above the whole training, which plain learners beat by far.
+    """The best twin, where half of the steps took it above the whole training, which plain learners beat by far.
 
     What the rows allow is then known from the plain learners, on the same validation rows, and which way it lies from
     the twin, which had no time to get there.

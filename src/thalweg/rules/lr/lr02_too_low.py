@@ -15,7 +15,7 @@ The loss falls so slowly that the training is over before it has learned what it
   steps.
 - `twin.higher_rate`: the training again at a higher rate, its score on the validation rows beside the training's,
   paired over the rows, repeated in another order of rows where there was time. It may need fewer steps.
-  A twin that a third of the steps takes above the whole training counts too where the race agrees and plain learners
+  A twin that half of the steps take above the whole training counts too where the race agrees and plain learners
   (`reference.score`) reach so much more that the training stays below 0.8 of it.
 - Where outputs cannot be scored `fit.train_loss`, the loss of the trained network, against the best of the race; not
   of a loss that adds its rows up (`loss.batch_factor`), which depends on their number.
