@@ -70,7 +70,7 @@ def rates(plain: Twin, signs: Signs, *, poor: bool) -> list[Candidate]:
         wanted = [own * factor**sign for factor in FACTORS]
         if signs.raced_rate is not None and sign * log10(signs.raced_rate / own) > SAME:
             beyond = [FACTORS[0] ** sign * signs.raced_rate] if signs.at_edge and poor else []
-            known = [*beyond, signs.raced_rate]
+            known = [signs.raced_rate, *beyond]
             wanted = known + [r for r in wanted if all(abs(log10(r / k)) > SAME for k in known)]
         for place, rate in enumerate(wanted):
             found.append(Candidate(name, rate, plain.with_plan(**{"optimizer.lr": rate}), suspicion - 0.3 * place))
