@@ -1,6 +1,6 @@
 """What `tw.watch` costs a loop: the same loop watched and not, in turns, and the experiments at its end apart.
 
-    python benchmarks/watching.py [--rounds 9] [--share 0.01]
+    python benchmarks/watching.py [--rounds 9] [--share 0.004]
 
 Model, data, optimizer and order of rows are the same, one thread, its CPU time. In each round three such loops, one of
 them watched, take turns of 20 steps in an order that is drawn, so that a busy machine slows all of them. The ratio is
@@ -101,7 +101,7 @@ class Loop:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--share", type=float, default=0.01, help="of the time that watching may take")
+    parser.add_argument("--share", type=float, default=0.004, help="of the time that watching may take")
     parser.add_argument("--silent", action="store_true", help="without watch.step(loss)")
     options = parser.parse_args()
     torch.set_num_threads(1)

@@ -200,7 +200,7 @@ def watch(
     loss_fn: LossFunction | None = None,
     *,
     listeners: Sequence[Listener] | None = None,
-    share: float = 0.01,
+    share: float = 0.004,
 ) -> Watch:
     """The doctor around a training loop of your own; use it as `with tw.watch(model, optimizer) as watch:`.
 
@@ -213,7 +213,7 @@ def watch(
         optimizer: whose steps count; None takes the first that steps the model (a trainer makes its own).
         loss_fn: `(output, target) -> scalar`; None reads it off the loop.
         listeners: functions that hear of findings; the terminal by default, `()` for silence.
-        share: of the loop's time that watching may take, 0 to 1.
+        share: of the loop's time that watched steps may take, 0 to 1; hooks between them cost a little besides.
 
     Raises:
         UsageError: where model or optimizer are something else.
