@@ -66,7 +66,7 @@ def test_half_of_what_plain_learners_reach_on_both_parts_is_an_alarm():
 @pytest.mark.parametrize(
     "readings",
     [
-        outcome(0.5, 0.52),  # a simple network: more than half
+        outcome(0.57, 0.58),  # a simple network: more than 0.65 of it
         outcome(0.3, 0.9),  # it fits its rows: no underfitting
         outcome(0.15, 0.16, plain=0.21, gain=0.03),  # plain learners may be better by chance
         outcome(0.1, 0.1, plain=0.1),  # nobody finds anything: irreducible
