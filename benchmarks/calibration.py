@@ -16,8 +16,7 @@ from statistics import median
 
 import torch
 
-import thalweg as tw
-from doctor import CASES, plan_of, programs_of
+from doctor import CASES, experiment_of, plan_of, programs_of
 from thalweg.readings import Readings
 from thalweg.rules.act.act03_dying_units import HALF
 from thalweg.rules.data.data06_split_shift import MUCH
@@ -92,16 +91,7 @@ def main() -> None:
         if state != "fine" or plan is None:
             continue
         with tempfile.TemporaryDirectory() as directory:
-            experiment = tw.Experiment(
-                program.build_model,
-                train=program.train,
-                validation=program.validation,
-                test=False,
-                loss=program.loss,
-                task=program.task,
-                metrics=[],
-                directory=directory,
-            )
+            experiment = experiment_of(program, directory, 0)
             readings = experiment.train(plan, listeners=()).store.readings()
         for found, (*_, measured) in zip(values, QUANTITIES, strict=True):
             value = measured(readings)

@@ -73,9 +73,9 @@ def plan_of(program: Any) -> tw.Plan | None:
     )
 
 
-def examined(program: Any, plan: tw.Plan, directory: str, seed: int) -> dict[str, Any]:
-    """Checks and trains; the findings are those of the run."""
-    experiment = tw.Experiment(
+def experiment_of(program: Any, directory: str, seed: int) -> tw.Experiment:
+    """The program as an experiment without test rows."""
+    return tw.Experiment(
         program.build_model,
         train=program.train,
         validation=program.validation,
@@ -86,6 +86,11 @@ def examined(program: Any, plan: tw.Plan, directory: str, seed: int) -> dict[str
         directory=directory,
         seed=seed,
     )
+
+
+def examined(program: Any, plan: tw.Plan, directory: str, seed: int) -> dict[str, Any]:
+    """Checks and trains; the findings are those of the run."""
+    experiment = experiment_of(program, directory, seed)
     plan = plan.replace(seed=seed)
     started, cpu = time.perf_counter(), time.process_time()
     check = experiment.check(plan)

@@ -11,7 +11,9 @@ from thalweg.doctor.bench import Bench
 from thalweg.measure.score import Score
 from thalweg.plan import Plan
 from thalweg.probes.budget import Budget
+from thalweg.probes.harm import harm
 from thalweg.probes.twin import Twin, score_of
+from thalweg.readings import Reading
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,18 @@ class Case:
         """The same on the batches that have the first so many rows."""
         found = [score_of(self.twin, network, rows=rows) for network in self.networks]
         return max((score for score in found if score is not None), key=lambda score: score.value, default=None)
+
+    def cost(self, name: str, changed: Twin) -> list[Reading]:
+        """What the training lost beside its twin with a remedy; readings as of `probes.harm.harm`."""
+        return harm(
+            name,
+            self.reached,
+            self.twin,
+            changed,
+            steps=self.steps,
+            step_seconds=self.step_seconds,
+            budget=self.budget,
+        )
 
     @property
     def step_seconds(self) -> float:

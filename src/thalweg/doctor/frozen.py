@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from thalweg.doctor.case import Case
-from thalweg.probes.harm import OTHER_ORDER, harm
+from thalweg.probes.harm import OTHER_ORDER
 from thalweg.readings import Reading, Readings
 from thalweg.train.clone import clone
 
@@ -29,15 +29,7 @@ def try_unfrozen(case: Case, readings: Readings) -> list[Reading]:
     for name in drawn:
         network.get_parameter(name).requires_grad_(True)
     plain = case.twin
-    found = harm(
-        "unfrozen",
-        case.reached,
-        plain,
-        replace(plain, network=network),
-        steps=case.steps,
-        step_seconds=case.step_seconds,
-        budget=case.budget,
-    )
+    found = case.cost("unfrozen", replace(plain, network=network))
     size = sum(network.get_parameter(name).numel() for name in drawn)
     return [*found, Reading("parameter.frozen_drawn", size, drawn[0], count=len(drawn))]
 

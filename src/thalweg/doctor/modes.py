@@ -12,7 +12,7 @@ from thalweg.doctor.bench import Bench
 from thalweg.doctor.case import Case
 from thalweg.measure.modes import Quiet, evaluation_noise, mixing
 from thalweg.measure.score import Score
-from thalweg.probes.harm import compared, enough, harm
+from thalweg.probes.harm import compared, enough
 from thalweg.probes.twin import Twin, score_of
 from thalweg.readings import Reading, Readings
 from thalweg.rules.mode.mode01_evaluation_noise import NOISE
@@ -63,15 +63,7 @@ def train_rows_first(case: Case, readings: Readings) -> list[Reading]:
     if changed is None:
         return []
     plain = case.twin
-    return harm(
-        "batch_first",
-        case.reached,
-        plain,
-        replace(plain, network=changed),
-        steps=case.steps,
-        step_seconds=case.step_seconds,
-        budget=case.budget,
-    )
+    return case.cost("batch_first", replace(plain, network=changed))
 
 
 class Quieted(nn.Module):

@@ -17,9 +17,9 @@ from thalweg.measure.norms import batch_norms, describe_norms
 from thalweg.parts.normalization import GroupNorm
 from thalweg.parts.normalization.recalibration import recalibrate
 from thalweg.parts.normalization.replace import replace_normalization
-from thalweg.probes.harm import compared, enough, harm
+from thalweg.probes.harm import compared, enough
 from thalweg.probes.paired import compare
-from thalweg.probes.twin import Twin, score_of
+from thalweg.probes.twin import score_of
 from thalweg.readings import Reading, Readings
 from thalweg.rules.harm import harm as rule_harm
 from thalweg.rules.norm.norm01_small_batch import FEW_VALUES, PAIR, fewest
@@ -77,23 +77,12 @@ def train_with_group_norm(case: Case, readings: Readings) -> list[Reading]:
     network = with_group_norm(case.start)
     if network is None:
         return []
-    plain, reached = case.twin, case.reached
+    plain = case.twin
 
-    def cost(name: str, changed: Twin) -> list[Reading]:
-        return harm(
-            name,
-            reached,
-            plain,
-            changed,
-            steps=case.steps,
-            step_seconds=case.step_seconds,
-            budget=case.budget,
-        )
-
-    found = cost("group_norm", replace(plain, network=network))
+    found = case.cost("group_norm", replace(plain, network=network))
     shown = rule_harm(Readings(found), "group_norm")
     if fewest(readings) <= PAIR and not (shown and shown.harmed) and len(case.train.rows) >= 2 * LARGER:
-        found += cost("larger_batch", replace(plain, train=in_batches(case.train, LARGER)))
+        found += case.cost("larger_batch", replace(plain, train=in_batches(case.train, LARGER)))
     return [*found, *noise_of(case)]
 
 

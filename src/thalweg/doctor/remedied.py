@@ -9,7 +9,7 @@ from thalweg.doctor.trials import RESCALE
 from thalweg.measure.head import FREE
 from thalweg.measure.inputs import standardizer
 from thalweg.measure.score import Score
-from thalweg.probes.harm import ERRORS, MARGIN, bound, compared, enough, harm
+from thalweg.probes.harm import ERRORS, MARGIN, bound, compared, enough
 from thalweg.probes.headless import without_head
 from thalweg.probes.twin import Twin, score_of, train
 from thalweg.readings import Reading, Readings
@@ -70,15 +70,7 @@ def try_likelihood(case: Case, readings: Readings) -> list[Reading]:
     changed = with_likelihood(case, plain, readings)
     if changed is None:
         return []
-    found = harm(
-        "likelihood",
-        own,
-        plain,
-        changed,
-        steps=case.steps,
-        step_seconds=case.step_seconds,
-        budget=case.budget,
-    )
+    found = case.cost("likelihood", changed)
     if found and own is not None and own.value - own.constant < ERRORS * own.error:
         found += in_more_steps(case, plain, changed)
     return found

@@ -8,7 +8,6 @@ from thalweg.data.rows import Batch
 from thalweg.doctor.bench import Bench
 from thalweg.doctor.case import Case
 from thalweg.measure.sharing import describe_sharing, repeated
-from thalweg.probes.harm import harm
 from thalweg.probes.unshared import own_layers, own_norms
 from thalweg.readings import Reading, Readings
 from thalweg.rules.norm.norm03_shared_norm import APART
@@ -40,12 +39,4 @@ def try_unshared(case: Case, readings: Readings) -> list[Reading]:
 
 def without(case: Case, name: str, network: nn.Module) -> list[Reading]:
     plain = case.twin
-    return harm(
-        name,
-        case.reached,
-        plain,
-        replace(plain, network=network),
-        steps=case.steps,
-        step_seconds=case.step_seconds,
-        budget=case.budget,
-    )
+    return case.cost(name, replace(plain, network=network))

@@ -2,7 +2,6 @@
 
 import copy
 import inspect
-import warnings
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -157,8 +156,7 @@ def per_sample(loss: LossFunction, output: Any, target: Tensor) -> Tensor | None
     """The loss of each sample `[N]`, or None for a loss that cannot be taken sample by sample."""
     if not isinstance(output, Tensor) or len(output) != len(target):
         return None
-    with torch.no_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # that a kernel has no form for many rows is no matter here
+    with torch.no_grad():
         try:
             values = torch.func.vmap(lambda o, t: loss(o[None], t[None]))(output, target)
         except Exception:  # a user's loss may use what vmap cannot trace: item(), data-dependent branches
