@@ -83,6 +83,25 @@ class Feeder:
         self._workers: Workers | None = None  # started with the first epoch
         self._open = 0  # epochs of a DataLoader that are being read
 
+    def like(
+        self,
+        *,
+        rows: AnyRows | None = None,
+        batch_size: int | None = None,
+        seed: int | None = None,
+        shuffle: bool | None = None,
+    ) -> "Feeder":
+        """Another feeder that differs in what is given; it reads without processes of its own."""
+        return Feeder(
+            self.rows if rows is None else rows,
+            batch_size=self.batch_size if batch_size is None else batch_size,
+            seed=self.seed if seed is None else seed,
+            shuffle=self.shuffle if shuffle is None else shuffle,
+            device=self.device,
+            transform=self.transform,
+            target_transform=self.target_transform,
+        )
+
     def __len__(self) -> int:
         """Batches per epoch."""
         return len(self.rows.sizes) if isinstance(self.rows, BatchRows) else -(-len(self.rows) // self.batch_size)

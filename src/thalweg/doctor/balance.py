@@ -101,11 +101,4 @@ def even_feeder(case: Case, codes: torch.Tensor) -> Feeder | None:
         own = (codes == label).nonzero()[:, 0]
         order = own[torch.randperm(len(own), generator=draw)]
         chosen.append(order.repeat(-(-most // len(own)))[:most])
-    return Feeder(
-        read(rows, torch.cat(chosen)),
-        batch_size=feeder.batch_size,
-        seed=feeder.seed,
-        device=feeder.device,
-        transform=feeder.transform,
-        target_transform=feeder.target_transform,
-    )
+    return feeder.like(rows=read(rows, torch.cat(chosen)), shuffle=True)

@@ -6,7 +6,6 @@ from itertools import islice
 
 from torch import nn
 
-from thalweg.data.feeder import Feeder
 from thalweg.data.rows import Batch, is_divisible
 from thalweg.doctor.bench import Bench
 from thalweg.doctor.case import Case
@@ -82,21 +81,8 @@ def train_with_group_norm(case: Case, readings: Readings) -> list[Reading]:
     found = case.cost("group_norm", replace(plain, network=network))
     shown = rule_harm(Readings(found), "group_norm")
     if fewest(readings) <= PAIR and not (shown and shown.harmed) and len(case.train.rows) >= 2 * LARGER:
-        found += case.cost("larger_batch", replace(plain, train=in_batches(case.train, LARGER)))
+        found += case.cost("larger_batch", replace(plain, train=case.train.like(batch_size=LARGER)))
     return [*found, *noise_of(case)]
-
-
-def in_batches(feeder: Feeder, size: int) -> Feeder:
-    """The same rows in batches of another size."""
-    return Feeder(
-        feeder.rows,
-        batch_size=size,
-        seed=feeder.seed,
-        shuffle=feeder.shuffle,
-        device=feeder.device,
-        transform=feeder.transform,
-        target_transform=feeder.target_transform,
-    )
 
 
 def noise_of(case: Case) -> Iterable[Reading]:

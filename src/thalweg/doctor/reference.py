@@ -147,15 +147,7 @@ def part(feeder: Feeder, count: int, seed: int) -> Part | None:
     if count < 1:
         return None
     drawn = read(rows, drawn_rows(rows, count, seed))
-    fed = Feeder(
-        drawn,
-        batch_size=256,
-        seed=seed,
-        shuffle=False,
-        device=feeder.device,
-        transform=feeder.transform,
-        target_transform=feeder.target_transform,
-    )
+    fed = feeder.like(rows=drawn, batch_size=256, seed=seed, shuffle=False)
     inputs, targets = [], []
     for given, target, *_ in pieces(fed):
         if isinstance(given, Batch):

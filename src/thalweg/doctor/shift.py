@@ -108,8 +108,8 @@ def retrain(case: Case, own: Score) -> list[Reading]:
     plain = case.twin
     changed = replace(
         plain,
-        train=fed(case.train, read(held, trained), shuffle=True),
-        validation=fed(case.validation, read(held, judged), shuffle=False),
+        train=case.train.like(rows=read(held, trained), shuffle=True),
+        validation=case.validation.like(rows=read(held, judged), shuffle=False),
     )
     part = replace(own, each=own.each[judged], labels=None if own.labels is None else own.labels[judged])
     control = replace(plain, validation=changed.validation)
@@ -121,18 +121,4 @@ def retrain(case: Case, own: Score) -> list[Reading]:
         steps=case.steps,
         step_seconds=case.step_seconds,
         budget=case.budget,
-    )
-
-
-def fed(feeder: Feeder, rows: object, *, shuffle: bool) -> Feeder:
-    """A feeder like another one, of other rows."""
-    assert isinstance(rows, Rows)
-    return Feeder(
-        rows,
-        batch_size=feeder.batch_size,
-        seed=feeder.seed,
-        shuffle=shuffle,
-        device=feeder.device,
-        transform=feeder.transform,
-        target_transform=feeder.target_transform,
     )

@@ -66,17 +66,7 @@ class Twin:
 
     def with_seed(self, seed: int) -> "Twin":
         """The same under another order of rows and other noise."""
-        feeder = self.train
-        other = Feeder(
-            feeder.rows,
-            batch_size=feeder.batch_size,
-            seed=seed,
-            shuffle=feeder.shuffle,
-            device=feeder.device,
-            transform=feeder.transform,
-            target_transform=feeder.target_transform,
-        )
-        return replace(self, train=other, plan=self.plan.replace(seed=seed))
+        return replace(self, train=self.train.like(seed=seed), plan=self.plan.replace(seed=seed))
 
 
 def windows(feeder: Feeder, size: int, first: int = 0) -> Iterator[list[tuple[Any, ...]]]:
