@@ -7,7 +7,8 @@ import torch
 from sklearn.datasets import load_digits
 from torch import nn
 
-from thalweg.compare import FILE, names_of, plans_of
+from thalweg.compare.arms import names_of, plans_of
+from thalweg.compare.contest import FILE
 from thalweg.errors import ModelError, UsageError
 from thalweg.events import EpochEnded, Progress, RunEnded
 from thalweg.experiment import Experiment
@@ -51,7 +52,7 @@ def test_a_real_difference_is_found(digits, capsys):
     assert len({run.directory.parent for run in runs}) == 1
     assert json.loads((runs[0].directory.parent / FILE).read_text())["differences"][0]["verdict"] == "real"
     assert digits.data.test.count() == 0
-    assert "Seeds vary initialization, order and noise" in str(found)
+    assert "Seeds vary initialization, order, noise and which rows validate, alike for all arms" in str(found)
 
 
 def test_equals_are_not_called_different(digits):
@@ -83,8 +84,9 @@ def test_the_open_is_decided_once(tmp_path):
         rates = {run.plan.optimizer.lr for run in arm}
         assert len(rates) == 1
         assert rates != {"auto"}
-        assert f"{next(iter(rates)):.3g}" in found.notes[-1]
-    assert "raced once under the first seed" in found.notes[-1]
+        assert f"{next(iter(rates)):.3g}" in found.notes[-2]
+    assert "raced once under the first seed" in found.notes[-2]
+    assert found.notes[-1].startswith("Seconds per training: ")
     assert sum(isinstance(event, RunEnded) for event in heard) == 4
 
 
@@ -93,7 +95,7 @@ def test_a_module_starts_from_its_own_weights(tmp_path):
     network = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 1))
     rates = {"optimizer.lr": [1e-3, 1e-2]}
     found = small(tmp_path, network).compare(rates, plan=quick(selection="loss"), seeds=2, listeners=())
-    assert "order and noise only" in found.notes[0]
+    assert "seeds vary order, noise and which rows validate. A builder" in found.notes[0]
     assert {arm.name for arm in found.arms} == {"Adam(lr=0.001)", "Adam(lr=0.01)"}
 
 
@@ -111,7 +113,7 @@ def test_interrupted_it_ends_with_what_is_there(tmp_path):
     assert [len(names) for names in found.runs.values()] == [2, 1] or sorted(map(len, found.runs.values())) == [1, 2]
     assert found.differences[0].pairs == 1
     assert found.differences[0].verdict == "not shown"
-    assert "Interrupted: 3 of 8" in found.notes[-1]
+    assert any("Interrupted: 3 of 8" in note for note in found.notes)
     assert len(list((tmp_path / found.folder).glob("*/run.sqlite"))) == 4
 
 
@@ -171,7 +173,7 @@ def test_wrong_arms_are_refused(given, changes, message):
 
 
 def test_wrong_seeds_are_refused(tmp_path):
-    for seeds in (1, [0, 0], [1, "2"], 2.0, True, None):
+    for seeds in (1, [0, 0], [1, "2"], [0, -1], 2.0, True, None):
         with pytest.raises(UsageError, match=r"compare got seeds="):
             small(tmp_path).compare(epochs=[1, 2], seeds=seeds)
 
@@ -179,7 +181,8 @@ def test_wrong_seeds_are_refused(tmp_path):
 def test_each_training_is_the_one_that_train_makes(tmp_path):
     own = small(tmp_path, lambda: nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 1)))
     plan = quick(selection="loss", epochs=2)
-    found = own.compare(normalization=["LayerNorm", None], plan=plan, seeds=[3, 7], listeners=())
+    given = {"normalization": ["LayerNorm", None]}
+    found = own.compare(given, plan=plan, seeds=[3, 7], splits=False, listeners=())
     for arm in found.arms:
         for seed, name, value in zip(found.seeds, arm.runs, arm.values, strict=True):
             part = None if arm.name == "none" else arm.name

@@ -63,6 +63,20 @@ def num_steps_of(plan: Plan, num_rows: int) -> int:
     return plan.epochs * math.ceil(num_rows / (plan.batch_size * plan.accumulate))
 
 
+def plan_readings(plan: Plan, num_rows: int) -> list[Reading]:
+    """What the rules about the rate know of a resolved plan."""
+    assert plan.optimizer != "auto"
+    assert plan.optimizer.lr != "auto"
+    assert plan.schedule != "auto"
+    num_steps = num_steps_of(plan, num_rows)
+    return [
+        Reading("plan.rate", plan.optimizer.lr),
+        Reading("plan.steps", num_steps),
+        Reading("plan.warmup_steps", plan.schedule.warmup_steps(num_steps)),
+        Reading("data.train_rows", num_rows),
+    ]
+
+
 def is_gentle(plan: Plan, num_rows: int) -> bool:
     """Whether a warm-up or clipping shortens the first steps, or may do so where it is left open."""
     if plan.schedule == "auto" or (plan.clip_norm, plan.clip_value, plan.clip_adaptive) != (None, None, None):
@@ -95,23 +109,35 @@ def examine_training(
     """
     with global_rng_kept(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        budget = Budget(seconds)
-        start = bench_of(untrained, training.job.loss, setup, prepared, plan=plan, budget=budget)
-        case = Case(
-            bench=start,
-            last=last,
-            kept=clone(setup.network),
-            optimizer_state={name: value.clone() for name, value in training.stepper.state_dict().items()},
-            plan=plan,
-            num_steps=training.num_steps,
-            steps=training.step,
-            train=training.job.train,
-            validation=training.job.validation,
-            seconds=training.seconds,
-            budget=budget,
-            rebuild=setup.rebuild,
-        )
-        return examine(case, readings)
+        return examine(case_of(untrained, last, training, setup, prepared, plan=plan, seconds=seconds), readings)
+
+
+def case_of(
+    untrained: nn.Module,
+    last: nn.Module,
+    training: Training,
+    setup: Setup,
+    prepared: Prepared,
+    *,
+    plan: Plan,
+    seconds: float,
+) -> Case:
+    """What experiments after a training start from; the arguments are those of `examine_training`."""
+    budget = Budget(seconds)
+    return Case(
+        bench=bench_of(untrained, training.job.loss, setup, prepared, plan=plan, budget=budget),
+        last=last,
+        kept=clone(setup.network),
+        optimizer_state={name: value.clone() for name, value in training.stepper.state_dict().items()},
+        plan=plan,
+        num_steps=training.num_steps,
+        steps=training.step,
+        train=training.job.train,
+        validation=training.job.validation,
+        seconds=training.seconds,
+        budget=budget,
+        rebuild=setup.rebuild,
+    )
 
 
 def bench_of(

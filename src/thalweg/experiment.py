@@ -1,19 +1,17 @@
 """Experiment: one model, its data with a sealed test set, its loss, and the verbs of the main job."""
 
-import hashlib
-import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import copy
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
 from thalweg.build import ModelSource, name_of, takes_activation, uncompiled
 from thalweg.data.prepare import prepare
-from thalweg.data.rows import BatchRows, Collate, StepFunction
-from thalweg.data.seal import Seal
+from thalweg.data.resplit import DRAWN, resplit, why_not
+from thalweg.data.rows import Collate, StepFunction
 from thalweg.data.tables import TargetName
 from thalweg.data.weights import ClassWeights
 from thalweg.doctor.check import Check
@@ -21,23 +19,24 @@ from thalweg.doctor.diagnosis import Diagnosis
 from thalweg.doctor.ignore import Wishes, Words, wishes
 from thalweg.errors import UsageError
 from thalweg.evaluate.comparison import Comparison
-from thalweg.evaluate.result import Result, Threshold
-from thalweg.evaluate.threshold import choose_common_threshold, choose_threshold
+from thalweg.evaluate.result import Result
 from thalweg.events import Listener
 from thalweg.examination import run_check
 from thalweg.lock import locked
 from thalweg.names import new_run_folder
 from thalweg.parts.metrics import SHOWN, metric
 from thalweg.plan import Plan
-from thalweg.recipe import are_even
 from thalweg.resume import plan_to_resume
 from thalweg.run import Run
-from thalweg.saved import CUT, check_threshold, measure_model, scores_of
 from thalweg.session import Session
 from thalweg.setup import Setup, choose_device, set_up, task_of_step
+from thalweg.show.live import default_terminal
 from thalweg.store import FILE, Store
 from thalweg.train.kept import keep
 from thalweg.train.losses import ColumnLoss, find_loss, weighted_loss
+
+if TYPE_CHECKING:
+    from thalweg.fix.result import Fix
 
 
 class Experiment:
@@ -185,32 +184,48 @@ class Experiment:
 
     def compare(
         self,
-        *plans: Plan | Mapping[str, Sequence[Any]],
+        *plans: Plan | Run | Mapping[str, Sequence[Any]],
         plan: Plan | None = None,
-        seeds: int | Sequence[int] = 5,
+        seeds: int | Sequence[int] | str = 5,
+        splits: str | bool = "auto",
+        tuned: bool = False,
+        budget: float | str | None = None,
+        measure: str | None = None,
         listeners: Sequence[Listener] | None = None,
         **values: Sequence[Any],
     ) -> Comparison:
         """Trains under several plans, equally long and on the same seeds, and says which differences are real (L07).
 
         `compare(activation=["relu", "gelu", None])` varies a field of the plan, `compare({"optimizer.lr": [.01, .1]})`
-        one of a part, `compare(plan_a, plan_b)` takes whole plans. Each training is a run, all in one folder. Ctrl-C
-        ends with what is there. Test rows are not touched.
+        one of a part, `compare(plan_a, plan_b)` takes whole plans, and of runs theirs. Each training is a run, all in
+        one folder. Ctrl-C ends with what is there. Test rows are not touched.
 
         Args:
-            plans: whole plans, or one field's dotted name with its values.
+            plans: whole plans, runs, or one field's dotted name with its values.
             plan: what the arms share; by default the automatic recipe. What it leaves open is decided once: the
                 epochs for all arms, everything else in the first training of each arm, its rate included.
-            seeds: how many, from the plan's own or the experiment's on, or which.
+            seeds: how many, from the plan's own or the experiment's on; or which; or "auto": up to 20, until every
+                difference to the best is decided or cannot be, by a test that holds at each look.
+            splits: "auto" draws the validation rows anew under each seed but the experiment's own, alike for all arms,
+                where they were split off from `train`, not by time; False never. Test rows stay as they are.
+            tuned: tunes each arm's rate before, by as many trainings for each, under a seed that is not compared.
+            budget: seconds, or "10min": no seed is begun that would not fit. By default it takes what it takes.
+            measure: on the validation rows; by default the plans' `selection`.
             listeners: as for `train`; by default a line per training is printed.
             values: one field's name with its values.
 
         Raises:
-            UsageError: for fewer than two arms, several fields, or values that a plan refuses.
+            UsageError: for fewer than two arms, several fields, values that a plan refuses, plans or runs that cannot
+                be paired, and a budget too short for one seed; finished trainings are kept.
+            TrainingError: where the measure is undefined for all.
         """
-        from thalweg.compare import compare, plans_of
+        from thalweg.compare.arms import arms_of
+        from thalweg.compare.pairing import require_same_data
+        from thalweg.compare.verb import Terms, compare
 
-        return compare(self, plans_of(plans, plan, values), seeds=seeds, listeners=listeners)
+        require_same_data(self, [run for run in plans if isinstance(run, Run)])
+        arms = arms_of(plans, plan, values, tuned=tuned)
+        return compare(self, arms, Terms(seeds, splits, tuned, budget, measure), listeners=listeners)
 
     def resume(self, run: Run | str, *, epochs: int | None = None, listeners: Sequence[Listener] | None = None) -> Run:
         """Goes on with a run from its last checkpoint, bit-identical; one killed before its first begins again.
@@ -229,11 +244,12 @@ class Experiment:
         store = Store(folder / FILE)
         with locked(folder), default_terminal(listeners) as told:
             plan = plan_to_resume(store, folder.name, epochs)
-            self._require_same_rows(store, folder.name)
-            setup = self._set_up(plan)
-            session = self._session(folder, setup, told, wishes(**store.get("wishes", {})))
+            own = self._with_rows_of(store)
+            own._require_same_rows(store, folder.name)
+            setup = own._set_up(plan)
+            session = own._session(folder, setup, told, wishes(**store.get("wishes", {})))
             if store.get("plan") is None:  # stopped during the check or the race
-                session.start(self._facts() | {"user_plan": plan.to_json()})
+                session.start(own._facts() | {"user_plan": plan.to_json()})
             else:
                 session.resume(epochs)
         return Run(folder, experiment=self, setup=setup)
@@ -264,7 +280,38 @@ class Experiment:
         from thalweg.rediagnosis import rediagnose
 
         folder = self.directory / run if isinstance(run, str) else run.directory
-        return rediagnose(self, folder, seconds=seconds, select=select, ignore=ignore)
+        own = self._with_rows_of(Store(folder / FILE))
+        return rediagnose(own, folder, seconds=seconds, select=select, ignore=ignore)
+
+    def fix(
+        self,
+        run: Run | str,
+        code: str | Sequence[str] = (),
+        *,
+        seconds: float | None = None,
+        listeners: Callable[[str], None] | None = None,
+    ) -> "Fix":
+        """Tries the remedies of a run on paired trainings and says which beat the training without them.
+
+        Each change is scanned on the run's own seed and tried on at least three fresh ones: same start, batches and
+        noise with and without it; then the next one on top of it. Of the run only the findings change: those whose
+        remedy was accepted carry `verified`. `fix.train()` trains by what was accepted.
+
+        Args:
+            run: the run, its name, or the path of its folder. One without probes is diagnosed first.
+            code: of the finding to mend, or several; by default all.
+            seconds: what the trials may take; by default three times what the training took, at least 5 s.
+            listeners: is told each decision as a line of text.
+
+        Raises:
+            UsageError: for a run that is not trained, was trained on other data, or has no finding of this code.
+        """
+        from thalweg.fix.mend import mend
+
+        folder = self.directory / run if isinstance(run, str) else run.directory
+        codes = (code,) if isinstance(code, str) else tuple(code)
+        own = self._with_rows_of(Store(folder / FILE))
+        return mend(own, folder, codes=codes, seconds=seconds, tell=listeners or (lambda _line: None))
 
     def evaluate(self, run: Run, *, threshold: str | float = "auto") -> Result:
         """Opens the seal and measures the run on the test rows, with 95 % intervals; the opening is counted.
@@ -283,44 +330,9 @@ class Experiment:
             UsageError: when the experiment has no test rows, or for a threshold that does not fit the task.
             StoreError: when the run is being trained, or cannot be written; the seal then stays closed.
         """
-        seal = self.data.test
-        if seal is None:
-            raise UsageError("This experiment has no test rows (test=False); run.metrics has the validation measures.")
-        self._require_same_rows(run.store, run.name)
-        run.attach(self)
-        with locked(run.directory):
-            return self._evaluate(run, seal, self._cut(run, threshold))
+        from thalweg.opened import evaluate
 
-    def _cut(self, run: Run, threshold: str | float) -> Threshold | None:
-        """Where the scores are cut, chosen on the validation rows; None where the task has no cut."""
-        kind = self.task.kind
-        if kind not in CUT:
-            if threshold != "auto":
-                raise UsageError(f"threshold={threshold!r} is for a binary or multi-label task; this one is {kind}.")
-            return None
-        output, target = run.outputs(self.data.validation)
-        scores = scores_of(self.loss_name, output, labels=kind == "multilabel")
-        if not isinstance(threshold, str):
-            if not isinstance(threshold, int | float):
-                raise UsageError(f"threshold={threshold!r}: give a name such as 'f1', or one probability.")
-            check_threshold(threshold, self.task)
-            value = threshold if scores == "probabilities" else math.log(threshold / (1 - threshold))
-            return Threshold(value, scores, "given")
-        if kind == "multilabel":
-            if threshold != "auto":
-                raise UsageError(f"threshold={threshold!r}: of labels it is 'auto' (micro F1) or a probability.")
-            return choose_common_threshold(output, target, scores=scores)
-        if threshold == "auto":
-            # The best F1 of a weak network on even classes is reached by calling every row positive.
-            threshold = "balanced_accuracy" if are_even(target) else "f1"
-        return choose_threshold(output, target, objective=threshold, scores=scores)
-
-    def _evaluate(self, run: Run, seal: Seal, cut: Threshold | None) -> Result:
-        rows = seal.open(run.name)
-        result = measure_model(run.model, rows, self.task, self.loss_name, cut, self.metrics)
-        opened = {"digest": seal.digest, "openings": seal.count(), "rows": len(seal)}
-        run.store.put({"result": result.to_json(), "seal": opened})
-        return result
+        return evaluate(self, run, threshold)
 
     def open(self, name: str) -> Run:
         """A run of this experiment's directory, with its weights at hand."""
@@ -349,10 +361,21 @@ class Experiment:
     def _session(self, folder: Path, setup: Setup, listeners: Sequence[Listener], wished: Wishes) -> Session:
         # A builder's function says more than "Sequential", and less than a class of one's own.
         name = name_of(self.model if isinstance(setup.network, nn.Sequential) else setup.network)
-        return Session(folder, self.data, setup, self.loss, self.loss_name, name, listeners, wished)
+        return Session(folder, self.data, setup, self.loss, self.loss_name, name, listeners, wished, self._set_up)
+
+    def _drawn(self, seed: int) -> "Experiment":
+        """The same experiment with other training and validation rows; the test rows stay sealed, and the same."""
+        other = copy.copy(self)
+        other.data = resplit(self.data, seed=seed)
+        return other
+
+    def _with_rows_of(self, store: Store) -> "Experiment":
+        """The experiment with the rows that a run was trained on, where a comparison drew them anew for it."""
+        seed = (store.get("split") or {}).get(DRAWN)
+        return self if seed is None or why_not(self.data) else self._drawn(int(seed))
 
     def _require_same_rows(self, store: Store, name: str) -> None:
-        if store.get("digest") != self._digest():
+        if store.get("digest") != self.data.digest():
             raise UsageError(
                 f"The run {name} was trained on other rows than this experiment holds; use it with the data, the split "
                 "and the seed it was started with."
@@ -362,38 +385,8 @@ class Experiment:
         seal = self.data.test
         sealed = {} if seal is None else {"digest": seal.digest, "openings": seal.count(), "rows": len(seal)}
         return {
-            "digest": self._digest(),
+            "digest": self.data.digest(),
             "seal": sealed,
             "source": self.source,
             "builder_takes_activation": takes_activation(self.model),
         }
-
-    def _digest(self) -> str:
-        """Tells one set of training and validation rows from another: their numbers and targets."""
-        sha = hashlib.sha256()
-        for rows in (self.data.train, self.data.validation):
-            sha.update(rows.ids.numpy().tobytes())
-            if not isinstance(rows, BatchRows):
-                sha.update(rows.target.contiguous().numpy().tobytes())
-            elif rows.exact:  # else each pass may bring other rows, and in any order
-                sha.update(rows.target.sort(0).values.numpy().tobytes())
-        return sha.hexdigest()
-
-
-@contextmanager
-def default_terminal(listeners: Sequence[Listener] | None) -> Iterator[Sequence[Listener]]:
-    """The given listeners, or for None what shows a training here: the terminal, or a notebook's output.
-
-    Whatever happens, it is left with its last state: no bar stays.
-    """
-    if listeners is not None:
-        yield listeners
-        return
-    from thalweg.show.notebook import Notebook, in_notebook
-    from thalweg.show.terminal import Terminal
-
-    terminal = Notebook() if in_notebook() else Terminal()
-    try:
-        yield (terminal,)
-    finally:
-        terminal.close()

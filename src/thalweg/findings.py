@@ -127,6 +127,7 @@ class Finding:
         place: layer, parameter or column; empty for the whole training.
         step: the optimizer step it began at; None before the first step.
         remedied: what the training reaches with the remedy, where a twin showed it.
+        verified: what an accepted remedy gained in paired trainings on other seeds; empty before `fix`.
     """
 
     code: str
@@ -141,6 +142,7 @@ class Finding:
     excluded: tuple[Excluded, ...] = ()
     remedies: tuple[Remedy, ...] = ()
     remedied: Remedied | None = None
+    verified: str = ""
 
     @property
     def counts(self) -> bool:
@@ -163,6 +165,7 @@ class Finding:
         lines += [f"   | {e.what:{wide}}  {e.value}{limit}" for e, limit in zip(self.evidence, limits, strict=True)]
         lines.append(f"   = why: {self.why}")
         lines += [f"   = fix ({remedy.safety}): {remedy.text}" for remedy in self.remedies]
+        lines += [f"   = verified: {self.verified}"] if self.verified else []
         lines += [f"   = excluded: {rival.cause}: {rival.test}" for rival in self.excluded]
         return "\n".join(lines)
 

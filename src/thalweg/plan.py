@@ -112,6 +112,8 @@ class Plan:
         workers: processes that read a Dataset's items; the batches do not depend on their number. `"auto"` takes some
             where reading is slower than training.
         probes: whether short experiments on clones come before the training.
+        fix: whether safe remedies are applied as findings arise: those of the check before the first step; where the
+            loss is lost, a tenth of the rate and clipping from the last good state on. Each is recorded in the run.
         monitoring: share of the training time that monitors may spend; 0 switches them off.
         seed: decides initialization, order and noise; `"auto"` takes the experiment's.
 
@@ -150,6 +152,7 @@ class Plan:
     patience: int | None = None
     workers: int | Auto = "auto"
     probes: bool = True
+    fix: bool = False
     monitoring: float = 0.01
     seed: int | Auto = "auto"
 
@@ -187,7 +190,7 @@ class Plan:
             raise self._wrong("label_smoothing", self.label_smoothing, "a share from 0 to below 1; 0.1 is usual")
         if not (in_range(self.monitoring, 0) and self.monitoring <= 1):
             raise self._wrong("monitoring", self.monitoring, "a share of the training time from 0 to 1")
-        for name in ("decay_all", "probes", "gradient_checkpointing"):
+        for name in ("decay_all", "probes", "fix", "gradient_checkpointing"):
             if not isinstance(getattr(self, name), bool):
                 raise self._wrong(name, getattr(self, name), "True or False")
         if not isinstance(self.selection, str) or not self.selection:

@@ -93,7 +93,7 @@ def load_model(
         )
         require_same_activations(run, network)
     elif experiment is not None:
-        network = experiment._set_up(run.plan).network.cpu()
+        network = experiment._with_rows_of(run.store)._set_up(run.plan).network.cpu()
     else:
         raise UsageError(
             f"The code of the network of {run.name} is not stored, only its weights. Open the run with "

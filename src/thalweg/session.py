@@ -2,7 +2,7 @@
 
 import platform
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -24,10 +24,12 @@ from thalweg.doctor.diagnose import diagnose, judge_rate
 from thalweg.doctor.ignore import Wishes
 from thalweg.errors import StoreError, TrainingError
 from thalweg.events import Decided, Event, FindingRaised, Listener, RunEnded, RunStarted, StageEnded, guarded
-from thalweg.examination import examine_training, num_steps_of, run_check
+from thalweg.examination import examine_training, num_steps_of, plan_readings, run_check
 from thalweg.findings import Finding
 from thalweg.measure.graph import layers
+from thalweg.mending import mend_start, taken_up
 from thalweg.parts.optimizers import Optimizer
+from thalweg.plan import Plan
 from thalweg.probes.budget import budget_of
 from thalweg.probes.rate_race import Race, race
 from thalweg.readings import Reading
@@ -61,6 +63,7 @@ class Session:
     model_name: str
     listeners: Sequence[Listener]
     wishes: Wishes = field(default_factory=Wishes)
+    set_up: Callable[[Plan], Setup] | None = None  # for remedies that need the training set up anew
 
     def __post_init__(self) -> None:
         self.listeners = [guarded(listener) for listener in self.listeners]
@@ -103,7 +106,10 @@ class Session:
         for decision in self.decisions:
             self._emit(Decided(decision.field, decision.value, decision.reason))
         if self.plan.probes:
+            position = self.store.last_reading()
             self._check()
+            if self.plan.fix:
+                mend_start(self, position)
         assert self.plan.optimizer != "auto"
         if self.plan.optimizer.lr == "auto" or self.plan.probes:
             self._race()
@@ -140,11 +146,12 @@ class Session:
 
     def _train(self, training: Training) -> str:
         self.store.put({"status": "running", "num_steps": training.num_steps, "num_epochs": training.num_epochs})
-        job = training.job
-        with self._status_kept(), deaths_named(), closing(job.train), closing(job.validation):
+        with self._status_kept(), deaths_named(), closing(training.job.train), closing(training.job.validation):
             if chosen := training.compile():
                 self._decide("compile", *chosen)
             status = training.run()
+            while status == "failed" and (again := taken_up(self, training)) is not None:
+                training, status = again, again.run()
             last = clone(training.held_network()) if self.untrained is not None else None
             self._keep(training)
             if self.untrained is not None and last is not None and status != "interrupted":
@@ -251,7 +258,7 @@ class Session:
                 raise
             fact, seconds = f"no race: {error}", time.monotonic() - started
             self.probed += time.thread_time() - began
-            self._stage("probe", 0, (fact,), (), seconds, self._plan_readings())
+            self._stage("probe", 0, (fact,), (), seconds, plan_readings(self.plan, len(self.prepared.train)))
             self.store.put({"probe": stage_facts((), (), (fact,), seconds)})
             return
         if plan.optimizer.lr == "auto":
@@ -260,7 +267,7 @@ class Session:
             self.plan = plan.replace(**{"optimizer.lr": raced.rate})
             self.decisions.append(decision)
             self._emit(Decided(decision.field, decision.value, decision.reason))
-        readings = [*raced.readings, *self._plan_readings()]
+        readings = [*raced.readings, *plan_readings(self.plan, len(self.prepared.train))]
         if self.plan == plan:  # the rate was given: the race is a probe of it
             self.probed += time.thread_time() - began
         findings, passed = judge_rate([*(self.check.readings if self.check else []), *readings], self.wishes)
@@ -288,20 +295,6 @@ class Session:
             target_transform=setup.target_scaling,
             training_steps=None if optimizer.lr == "auto" else num_steps_of(plan, len(self.prepared.train)),
         )
-
-    def _plan_readings(self) -> list[Reading]:
-        """What the rules about the rate know of the plan."""
-        plan, num_rows = self.plan, len(self.prepared.train)
-        assert plan.optimizer != "auto"
-        assert plan.optimizer.lr != "auto"
-        assert plan.schedule != "auto"
-        num_steps = num_steps_of(plan, num_rows)
-        return [
-            Reading("plan.rate", plan.optimizer.lr),
-            Reading("plan.steps", num_steps),
-            Reading("plan.warmup_steps", plan.schedule.warmup_steps(num_steps)),
-            Reading("data.train_rows", num_rows),
-        ]
 
     def _decide(self, field: str, value: str, reason: str) -> None:
         """An automatic choice that was made after the others: into the plan, on record, told."""

@@ -186,6 +186,10 @@ class Store:
         """Drops the readings after that number: a resumed run writes them again."""
         self._write("DELETE FROM readings WHERE id > ?", [(reading,)])
 
+    def forget_steps(self, step: int) -> None:
+        """Drops the readings of later steps: a training that goes on from there writes them again."""
+        self._write("DELETE FROM readings WHERE step > ?", [(step,)])
+
     def put_findings(self, findings: Iterable[Finding]) -> None:
         """Sets the findings; those of an earlier end of the run, before it was resumed, give way."""
         self._write("DELETE FROM findings WHERE id >= ?", [(0,)])

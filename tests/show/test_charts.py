@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from thalweg.show import charts
-from thalweg.show.charts import Interval, Marker, Series
+from thalweg.show.charts import ArmRow, Interval, Marker, Series
 from thalweg.show.charts.confusion import condensed
 from thalweg.show.charts.heat import SHADES, shade
 from thalweg.show.charts.scales import Scale, widened
@@ -98,6 +98,17 @@ EVERY: dict[str, Callable[[str], str]] = {
     "intervals": lambda name: charts.interval_plot(
         [Interval(name, 0.98, 0.96, 0.99, name), Interval("AUC", NAN), Interval("F1", 0.9)], title=name, x_label=name
     ),
+    "arms": lambda name: charts.arm_plot(
+        [
+            ArmRow(Interval(name, 0.93, 0.7, 1.16, "0.93"), (0.92, 0.94, None)),
+            ArmRow(Interval("b", 0.9, 0.89, 0.91, "0.9"), (0.89, NAN, 0.91)),
+            ArmRow(Interval("lost", NAN, None, None, "–"), (None, None, None)),
+        ],
+        seeds=(0, 1, 2),
+        title=name,
+        x_label=name,
+    ),
+    "empty arms": lambda name: charts.arm_plot([ArmRow(Interval(name, NAN), (None,))], seeds=(0,), title=name),
     "bars": lambda name: charts.bar_chart([name, "no"], [1200, 0], title=name),
     "histogram": lambda name: charts.histogram([0, 1, 2, 4], [3, 5, 0], title=name, x_label=name, y_label=name),
     "spark": lambda name: charts.sparkline([1, NAN, 2, 3], title=name),
@@ -384,6 +395,27 @@ def test_intervals_stay_within_their_limits() -> None:
     assert not any(re.fullmatch(r"1\.0[1-9]|1\.[1-9]", text or "") for text in labels)
 
 
+def test_arms_stand_at_their_values_and_pairs_are_joined() -> None:
+    rows = [
+        ArmRow(Interval("a", 0.92, 0.91, 0.93, "0.92"), (0.90, 0.94)),
+        ArmRow(Interval("b", 0.82, -5.0, 6.0, "0.82"), (0.80, 0.84)),
+        ArmRow(Interval("c", 0.86, 0.85, 0.87, "0.86"), (0.86, None)),
+    ]
+    root = parse(charts.arm_plot(rows, seeds=(3, 8), title="t"))
+    seeds = [c for c in root.iter(f"{SVG}circle") if c.get("class") == "seed"]
+    assert [c.findtext(f"{SVG}title") for c in seeds[:2]] == ["seed 3: 0.9", "seed 8: 0.94"]
+    x = [float(c.get("cx", 0)) for c in seeds]
+    assert (x[1] - x[0]) == pytest.approx(x[3] - x[2], abs=0.2)  # 0.04 each, on one axis
+    assert (x[0] - x[2]) == pytest.approx(2.5 * (x[1] - x[0]), abs=0.3)
+    joined = [coordinates(d) for d in paths(root, "pair")]
+    assert [len(points) for points in joined] == [3, 2]  # a seed that an arm has no value for joins the others
+    assert [p[0] for p in joined[0]] == pytest.approx([x[0], x[2], x[4]], abs=0.11)
+    first, wide = (d for d in paths(root, "line s1")[:2])
+    assert first.count("v8") == 2  # both ends have a cap
+    assert wide.count("v8") == 0  # an interval without end in sight runs out without
+    assert all(0 <= place <= WIDTH for place, _ in coordinates(wide))
+
+
 def test_bars_are_as_long_as_their_values() -> None:
     root = parse(charts.bar_chart(["a", "b", "c"], [100, 50, 0], title="t"))
     lengths = [float(r.get("width", 0)) for r in root.iter(f"{SVG}rect")]
@@ -408,7 +440,7 @@ def test_every_class_that_is_drawn_has_a_style() -> None:
     style = charts.STYLE.read_text()
     drawn = {c for make in EVERY.values() for e in parse(make("x")).iter() for c in (e.get("class") or "").split()}
     unstyled = {c for c in drawn if f".{c}" not in style}
-    assert unstyled <= {"lines", "points", "intervals", "bars", "histogram", "note"}
+    assert unstyled <= {"lines", "points", "intervals", "arms", "bars", "histogram", "note"}
 
 
 def test_the_width_of_the_drawing_is_kept() -> None:

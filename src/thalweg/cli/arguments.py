@@ -37,6 +37,12 @@ EXAMPLES = {
     '  thalweg diagnose amber-fjord-12 --ignore "ACT03@block3*: wide on purpose"',
     "resume": "thalweg resume amber-fjord-12\n  thalweg resume amber-fjord-12 --epochs 40      # go on for longer\n"
     "  thalweg resume copied/amber-fjord-12 --file train.py",
+    "compare": "thalweg compare train.py --set optimizer.lr=0.01,0.1\n"
+    "  thalweg compare train.py --set dropout=0,0.2 --seeds auto --budget 10min\n"
+    "  thalweg compare train.py --set optimizer=SGD,AdamW --tuned\n"
+    "  thalweg compare amber-fjord-12 misty-cape-13   # two runs, row by row",
+    "fix": "thalweg fix amber-fjord-12\n  thalweg fix amber-fjord-12 LR01 --train         # a new run by it\n"
+    "  thalweg fix amber-fjord-12 --back               # forgets it",
     "evaluate": "thalweg evaluate amber-fjord-12",
     "report": "thalweg report amber-fjord-12\n  thalweg report runs/amber-fjord-12 --output digits.html",
     "runs": "thalweg runs\n  thalweg runs --format json | jq '.[].name'",
@@ -111,6 +117,7 @@ def parser() -> argparse.ArgumentParser:
     add_settings(train)
     add_wishes(train)
     train.add_argument("--no-evaluate", action="store_true", help="leave the test set sealed")
+    train.add_argument("--fix", action="store_true", help="apply safe remedies as findings arise: --set fix=true")
     add_directory(train, "folder for the run (default: the experiment's, 'runs')", default=None)
     add_output(train, progress=True, fail_on=True)
 
@@ -129,6 +136,24 @@ def parser() -> argparse.ArgumentParser:
     add_directory(diagnose)
     add_output(diagnose, progress=True, fail_on=True)
 
+    fix = add(commands, "fix", "try the remedies of a run on paired trainings; show what beats it", run=True)
+    fix.add_argument("code", metavar="CODE", nargs="*", help="findings to mend (default: all)")
+    fix.add_argument(
+        "--seconds", metavar="S", type=float, help="time for the trials (default: 3 trainings, 5 s at least)"
+    )
+    fix.add_argument("--train", action="store_true", help="train by what was accepted, as a new run")
+    fix.add_argument("--back", action="store_true", help="forget the fix: plan and findings as they were")
+    add_file(fix)
+    add_directory(fix)
+    add_output(fix, progress=True, fail_on=True)
+
+    add_comparison(commands)
+    add_readers(commands)
+    return whole
+
+
+def add_readers(commands: Any) -> None:
+    """The commands that train nothing."""
     evaluate = add(commands, "evaluate", "open the seal: measures on the test set with 95 %% intervals", run=True)
     add_file(evaluate)
     add_directory(evaluate)
@@ -146,7 +171,6 @@ def parser() -> argparse.ArgumentParser:
     explain = add(commands, "explain", "print the manual page of a rule, or list all rules by family")
     explain.add_argument("code", metavar="CODE", nargs="?", help="a finding's code, such as LOSS01; none lists all")
     add_output(explain)
-    return whole
 
 
 def add(commands: Any, name: str, summary: str, *, file: bool = False, run: bool = False) -> argparse.ArgumentParser:
@@ -167,6 +191,26 @@ def add_settings(command: argparse.ArgumentParser, text: str = "") -> None:
         "--set", metavar="FIELD=VALUE", action="append", default=[], dest="settings", type=setting,
         help=text or "change a plan field, dotted for a part of it: optimizer.lr=0.1; may be repeated",
     )  # fmt: skip
+
+
+def add_comparison(commands: Any) -> None:
+    command = add(commands, "compare", "which of several plans is better on paired seeds, or which of several runs")
+    text = "Python file, and which of its experiments; or runs"
+    command.add_argument("what", metavar="FILE[:NAME] | RUN", nargs="+", help=text)
+    command.add_argument(
+        "--set", metavar="FIELD=VALUES", action="append", default=[], dest="settings", type=several,
+        help="values of a plan field, with commas between them: optimizer.lr=0.01,0.1; one value holds for all arms",
+    )  # fmt: skip
+    text = "how many, which (0,1,2), or auto: until it is decided (default: 5)"
+    command.add_argument("--seeds", metavar="N", default=5, type=seeds, help=text)
+    text = "keep the validation rows under every seed"
+    command.add_argument("--same-split", action="store_const", const=False, default="auto", dest="splits", help=text)
+    command.add_argument("--tuned", action="store_true", help="tune each arm's rate before, at equal cost")
+    command.add_argument("--budget", metavar="TIME", help="no seed is begun that would not fit: 90s, 10min, 2h")
+    command.add_argument("--measure", metavar="NAME", help="on the validation rows (default: the plan's selection)")
+    add_file(command)
+    add_directory(command, "folder for the runs, or of them (default: the experiment's, 'runs')", default=None)
+    add_output(command, progress=True)
 
 
 def add_wishes(command: argparse.ArgumentParser, default: str = "all") -> None:
@@ -209,18 +253,58 @@ def setting(text: str) -> tuple[str, Any]:
     >>> [setting(s)[1] for s in ("a=1e-3", "a=None", "a=null", "a=(0.9, 0.99)", "a=SGD", 'a={"name": "SGD"}')]
     [0.001, None, None, (0.9, 0.99), 'SGD', {'name': 'SGD'}]
     """
-    import ast
-    import json
-
     name, equals, value = text.partition("=")
     if not equals or not name.strip():
         raise argparse.ArgumentTypeError(f"{text!r} is no FIELD=VALUE, such as epochs=20 or optimizer.lr=0.1")
-    for read in (json.loads, ast.literal_eval):
+    return name.strip(), read(value)
+
+
+def read(value: str) -> Any:
+    """JSON, else a Python literal, else the text."""
+    import ast
+    import json
+
+    for parse in (json.loads, ast.literal_eval):
         try:
-            return name.strip(), read(value)
+            return parse(value)
         except (ValueError, SyntaxError):
             pass
-    return name.strip(), value.strip()
+    return value.strip()
+
+
+def several(text: str) -> tuple[str, list[Any]]:
+    """`FIELD=VALUE,VALUE`: values as `setting` reads one, split at the commas that stand in no bracket or quote.
+
+    >>> several("optimizer.lr=0.01,0.1"), several("activation=relu,None"), several("optimizer.betas=(0.9, 0.99)")
+    (('optimizer.lr', [0.01, 0.1]), ('activation', ['relu', None]), ('optimizer.betas', [(0.9, 0.99)]))
+    >>> several('schedule=Cosine,{"name": "Warmup", "steps": [1, 2]}')[1]
+    ['Cosine', {'name': 'Warmup', 'steps': [1, 2]}]
+    """
+    import re
+
+    name, _ = setting(text)
+    value = text.partition("=")[2]
+    parts, depth, last = [], 0, 0
+    for found in re.finditer(r""""(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|[\[({\])},]""", value):
+        depth += (found[0] in "[({") - (found[0] in "])}")
+        if found[0] == "," and depth == 0:
+            parts.append(value[last : found.start()])
+            last = found.end()
+    return name, [read(part) for part in [*parts, value[last:]]]
+
+
+def seeds(text: str) -> int | list[int] | str:
+    """
+    >>> seeds("5"), seeds("0,3"), seeds("auto")
+    (5, [0, 3], 'auto')
+    """
+    if text == "auto":
+        return text
+    try:
+        numbers = [int(part) for part in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a number, numbers such as 0,1,2, nor auto") from None
+    return numbers if "," in text else numbers[0]
 
 
 def settings_of(options: argparse.Namespace) -> dict[str, Any]:

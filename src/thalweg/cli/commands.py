@@ -62,6 +62,7 @@ def train(options: argparse.Namespace) -> int:
     with speaking(options) as terminal:
         source = load(options.file)
         plan = plan_of(source, options)
+        plan = plan.replace(fix=True) if options.fix else plan
         if options.directory:
             source.experiment.directory = Path(options.directory)
         select, ignore = options.select or (), options.ignore or ()
@@ -101,6 +102,20 @@ def diagnose(options: argparse.Namespace) -> int:
     status = FOUND if at_or_above(found.findings, options.fail_on) else OK
     write_document(options, lambda: {"command": "diagnose", **found.to_json(), "exit_status": status})
     return status
+
+
+def compare(options: argparse.Namespace) -> int:
+    """`thalweg compare FILE --set FIELD=VALUES` or `thalweg compare RUN RUN`."""
+    from thalweg.cli import comparing
+
+    return comparing.compare(options)
+
+
+def fix(options: argparse.Namespace) -> int:
+    """`thalweg fix RUN [CODE]`."""
+    from thalweg.cli import fixing
+
+    return fixing.fix(options)
 
 
 def evaluate(options: argparse.Namespace) -> int:

@@ -153,6 +153,18 @@ class GuardedDataset(Dataset[tuple[object, object]]):
     def __len__(self) -> int:
         return len(self._allowed)
 
+    def widened(self, other: "GuardedDataset", rows: Tensor) -> "GuardedDataset":
+        """A view of the rows that this one and another of the same Dataset give out, to be narrowed to new parts."""
+        both = np.frombuffer(self._allowed, dtype=np.uint8) | np.frombuffer(other._allowed, dtype=np.uint8)
+        assert self._dataset is other._dataset
+        assert both[rows.numpy()].all()
+        return type(self)(self._dataset, rows, part="train")
+
+    def narrowed(self, rows: Tensor, *, part: str) -> "GuardedDataset":
+        """A view of some of the rows that this one gives out."""
+        assert np.frombuffer(self._allowed, dtype=np.uint8)[rows.numpy()].all()
+        return type(self)(self._dataset, rows, part=part)
+
 
 class GuardedItems(GuardedDataset):
     """The same for items of any form, which a collate function takes as they are."""

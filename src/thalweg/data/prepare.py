@@ -1,5 +1,6 @@
 """From what the user gave to the parts that are trained on, validated on, and sealed."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -26,7 +27,7 @@ from thalweg.data.files import open_files
 from thalweg.data.inputs import InputSpec
 from thalweg.data.labels import label_counts, label_notes, strata
 from thalweg.data.prepare_streams import is_stream, prepare_streams, refuse_row_words
-from thalweg.data.rows import AnyRows, Collate, Inputs, Part, StepFunction
+from thalweg.data.rows import AnyRows, BatchRows, Collate, Inputs, Part, StepFunction
 from thalweg.data.seal import Seal
 from thalweg.data.sources import read_source
 from thalweg.data.split import Split, group_codes, split_rows
@@ -77,6 +78,17 @@ class Prepared:
     def encode_inputs(self, x: Any) -> Inputs:
         """New inputs in the form of the training data; see `InputSpec.encode`."""
         return self.spec.encode(x)
+
+    def digest(self) -> str:
+        """Tells one set of training and validation rows from another: their numbers and targets."""
+        sha = hashlib.sha256()
+        for rows in (self.train, self.validation):
+            sha.update(rows.ids.numpy().tobytes())
+            if not isinstance(rows, BatchRows):
+                sha.update(rows.target.contiguous().numpy().tobytes())
+            elif rows.exact:  # else each pass may bring other rows, and in any order
+                sha.update(rows.target.sort(0).values.numpy().tobytes())
+        return sha.hexdigest()
 
 
 def prepare(

@@ -81,6 +81,23 @@ def score(output: object, target: Tensor, *, task: Task, head: Head) -> Score | 
     return of_classes(output.argmax(dim), target)
 
 
+def best_constant(target: Tensor, *, task: Task) -> Score | None:
+    """The score of the best answer that is the same for every row; None for a task of its own.
+
+    >>> best_constant(torch.tensor([1, 1, 2]), task=Task("multiclass", (0, 1, 2), 3)).value == 2 / 3
+    True
+    """
+    if task.kind == "own" or not len(target):
+        return None
+    if task.kind == "regression":
+        wanted = target.double().reshape(len(target), -1)
+        return explained(wanted.mean(0).expand_as(wanted), wanted)
+    if target.is_floating_point():
+        positive = target > 0.5
+        return of_labels((positive.double().mean(0) > 0.5).expand_as(positive), positive)
+    return of_classes(target[target != IGNORED].mode().values.expand_as(target), target)
+
+
 def explained(output: Tensor, target: Tensor) -> Score | None:
     if output.shape != target.shape:
         return None

@@ -31,7 +31,7 @@ def card(finding: Finding, *, width: int) -> list[Text]:
         lines += point(fix_label(remedy), remedy.text, "bold green", width=width)
         if remedy.changes:
             lines += hang(styled(EDGE, "  "), styled((as_options(remedy.changes), "cyan")), width=width)
-    lines += point(finding.standing, STANDINGS[finding.standing], "bold", width=width)
+    lines += point(finding.standing, finding.verified or STANDINGS[finding.standing], "bold", width=width)
     for rival in finding.excluded:
         lines += point("excluded", f"{rival.cause}: {rival.test}", "bold", width=width)
     return lines

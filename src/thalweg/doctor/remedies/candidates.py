@@ -1,7 +1,9 @@
 """Which remedies are worth a twin, in the order of suspicion, and the training with each of them."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from math import log10
+from typing import Any
 
 from torch import nn
 
@@ -26,6 +28,7 @@ STRONG_DECAY = 1e-2
 LEAST_RATE = 0.1  # of the peak, at which a training goes on
 LATE_SHARE = 0.3  # of the steps at hardly any rate
 ODD = 3.0  # suspicion of an epsilon that nobody sets on purpose for a rate of the usual size
+LONGER = 3  # times the epochs, of the plan that trains longer
 SIGNED = 1.5  # suspicion from which a remedy is tried though the result is not poor
 
 
@@ -38,12 +41,19 @@ class Candidate:
         setting: the number that it sets: the rate, the factor of decay, the largest probability of dropout before.
         twin: the training with it.
         suspicion: how much speaks for it; the order in which time is spent.
+        plan: fields of a plan that does the same.
     """
 
     name: str
     setting: float
     twin: Twin
     suspicion: float
+    plan: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of_plan(cls, name: str, setting: float, plain: Twin, suspicion: float, **plan: Any) -> "Candidate":
+        """A remedy that is a change of the plan and nothing else."""
+        return cls(name, setting, plain.with_plan(**plan), suspicion, plan)
 
 
 def candidates(case: Case, signs: Signs, *, poor: bool) -> list[Candidate]:
@@ -73,7 +83,7 @@ def rates(plain: Twin, signs: Signs, *, poor: bool) -> list[Candidate]:
             known = [signs.raced_rate, *beyond]
             wanted = known + [r for r in wanted if all(abs(log10(r / k)) > SAME for k in known)]
         for place, rate in enumerate(wanted):
-            found.append(Candidate(name, rate, plain.with_plan(**{"optimizer.lr": rate}), suspicion - 0.3 * place))
+            found.append(Candidate.of_plan(name, rate, plain, suspicion - 0.3 * place, **{"optimizer.lr": rate}))
     return found
 
 
@@ -86,13 +96,13 @@ def noise_and_decay(case: Case, plain: Twin, signs: Signs, *, poor: bool) -> lis
         much = signs.dropout >= MUCH_DROPOUT or signs.num_dropouts >= MANY
         suspicion = 4.0 * strong + 1.5 * much + 0.5 * poor
         still = replace(plain, network=without_noise(case.start))
-        found.append(Candidate("no_dropout", signs.dropout, still, suspicion))
+        found.append(Candidate("no_dropout", signs.dropout, still, suspicion, {"dropout": 0.0}))
     decay = plan.optimizer.weight_decay
     if decay or plan.regularizer is not None:
         strong = decay >= STRONG_DECAY or plan.regularizer is not None
         suspicion = 4.0 * min(max(signs.balance, 0.0), 1.0) + 1.0 * strong + 0.4 * poor
         changes = {"optimizer.weight_decay": 0.0, "regularizer": None}
-        found.append(Candidate("no_decay", decay, plain.with_plan(**changes), suspicion))
+        found.append(Candidate.of_plan("no_decay", decay, plain, suspicion, **changes))
     return found
 
 
@@ -110,19 +120,18 @@ def constants(plain: Twin, *, poor: bool) -> list[Candidate]:
     assert optimizer != "auto"
     epsilon = getattr(optimizer, "eps", None)
     if isinstance(epsilon, float | int) and not EPSILONS[0] <= epsilon <= EPSILONS[1]:
-        changed = plain.with_plan(**{"optimizer.eps": STANDARD_EPSILON})
-        found.append(Candidate("epsilon", STANDARD_EPSILON, changed, ODD))
+        changes: dict[str, Any] = {"optimizer.eps": STANDARD_EPSILON}
+        found.append(Candidate.of_plan("epsilon", STANDARD_EPSILON, plain, ODD, **changes))
     momentum, betas = getattr(optimizer, "momentum", None), getattr(optimizer, "betas", None)
     if isinstance(momentum, float) and momentum > MOMENTUM:
-        changed = plain.with_plan(**{"optimizer.momentum": STANDARD_MOMENTUM})
-        found.append(Candidate("momentum", STANDARD_MOMENTUM, changed, 2.0))
+        changes = {"optimizer.momentum": STANDARD_MOMENTUM}
+        found.append(Candidate.of_plan("momentum", STANDARD_MOMENTUM, plain, 2.0, **changes))
     elif isinstance(betas, tuple) and betas[0] > MOMENTUM:
-        changed = plain.with_plan(**{"optimizer.betas": (STANDARD_MOMENTUM, betas[1])})
-        found.append(Candidate("momentum", STANDARD_MOMENTUM, changed, 2.0))
+        changes = {"optimizer.betas": (STANDARD_MOMENTUM, betas[1])}
+        found.append(Candidate.of_plan("momentum", STANDARD_MOMENTUM, plain, 2.0, **changes))
     if not isinstance(optimizer, ADAM):
         adam = Adam(lr=STANDARD_RATE, weight_decay=optimizer.weight_decay)
-        changed = replace(plain, plan=plain.plan.replace(optimizer=adam))
-        found.append(Candidate("adam", STANDARD_RATE, changed, 0.4 * poor))
+        found.append(Candidate.of_plan("adam", STANDARD_RATE, plain, 0.4 * poor, optimizer=adam))
     return found
 
 
@@ -130,12 +139,14 @@ def course(case: Case, plain: Twin, signs: Signs, *, poor: bool) -> list[Candida
     """Without clipping; without the fall of the rate; for longer."""
     found, plan = [], case.plan
     if plan.clip_norm is not None and signs.clipped > 0:
-        changed = plain.with_plan(clip_norm=None)
-        found.append(Candidate("no_clipping", 0.0, changed, 1.5 * (signs.clipped >= CLIPS_ALWAYS) + 0.3 * poor))
+        suspicion = 1.5 * (signs.clipped >= CLIPS_ALWAYS) + 0.3 * poor
+        found.append(Candidate.of_plan("no_clipping", 0.0, plain, suspicion, clip_norm=None))
     if signs.late >= LATE_SHARE:
-        found.append(Candidate("no_schedule", signs.late, plain.with_plan(schedule=Constant()), 3.0))
+        found.append(Candidate.of_plan("no_schedule", signs.late, plain, 3.0, schedule=Constant()))
     if signs.falling:
-        found.append(Candidate("longer", float(case.steps), longer(case, plain, signs), 1.0 + 0.6 * poor))
+        assert isinstance(plan.epochs, int)
+        on = longer(case, plain, signs)
+        found.append(Candidate("longer", float(case.steps), on, 1.0 + 0.6 * poor, {"epochs": LONGER * plan.epochs}))
     return found
 
 

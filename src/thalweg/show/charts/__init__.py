@@ -6,6 +6,7 @@ Every chart scales with its place and takes its look from `STYLE` and its colors
 
 from pathlib import Path
 
+from thalweg.show.charts.arms import ArmRow, arm_plot
 from thalweg.show.charts.bars import bar_chart, histogram
 from thalweg.show.charts.confusion import confusion_matrix
 from thalweg.show.charts.frame import Marker
@@ -18,9 +19,11 @@ STYLE = Path(__file__).with_name("style.css")
 
 __all__ = [
     "STYLE",
+    "ArmRow",
     "Interval",
     "Marker",
     "Series",
+    "arm_plot",
     "bar_chart",
     "confusion_matrix",
     "heat_map",

@@ -8,6 +8,7 @@ from thalweg.evaluate.result import Result
 from thalweg.findings import Finding
 from thalweg.plan import Plan
 from thalweg.show.cards import as_call
+from thalweg.show.comparison import chart
 from thalweg.show.findings import kind, ordered, tally
 from thalweg.show.notebook.frame import framed
 from thalweg.show.report.decisions import plan_table
@@ -74,8 +75,9 @@ def comparison_html(comparison: Comparison) -> str:
     lines = [element("li", str(difference)) for difference in comparison.differences]
     return framed(
         titled("Comparison", f"{comparison.measure} on the validation rows, {direction} is better"),
+        card("", Html(chart(comparison))),
         card("", table(("", comparison.measure, "95 % interval", seeds), comparison.rows()), element("ul", *lines)),
-        *(element("p", note, cls="dim") for note in comparison.notes),
+        *(element("p", note, cls="dim") for note in comparison.remarks),
     )
 
 

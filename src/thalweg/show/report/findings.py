@@ -51,6 +51,7 @@ def finding_card(finding: Finding, *, change: Change = as_options) -> Html:
         element("ul", *(remedy_item(r, change) for r in finding.remedies), cls="remedies")
         if finding.remedies
         else None,
+        labeled("Verified", finding.verified) if finding.verified else None,
         excluded(finding.excluded) if finding.excluded else None,
         cls=f"card finding {kind(finding)}",
     )

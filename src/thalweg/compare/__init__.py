@@ -1,0 +1,1 @@
+"""Paired comparisons: one network under several plans, on the same seeds and rows."""

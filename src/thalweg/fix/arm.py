@@ -1,0 +1,115 @@
+"""One way of training on several seeds at once, each advanced only as far as it must be to be compared."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from thalweg.data.rows import Inputs
+from thalweg.examination import bench_of, num_steps_of
+from thalweg.fix.change import Change, carried_out
+from thalweg.measure.head import Head
+from thalweg.measure.score import Score
+from thalweg.plan import Plan
+from thalweg.probes.budget import Budget
+from thalweg.probes.twin import Lane, Twin
+from thalweg.train.clone import clone
+
+if TYPE_CHECKING:
+    from thalweg.experiment import Experiment
+
+FEWEST = 5  # steps to a look
+
+
+@dataclass
+class Arm:
+    """A training with some changes, or with none.
+
+    Args:
+        experiment: as it was given.
+        plan: resolved; its seed is set anew for each training.
+        changes: made to both.
+        sample: a few rows as they enter the network.
+        rows: validation rows to score on; None for all.
+        budget: of all arms together.
+    """
+
+    experiment: "Experiment"
+    plan: Plan
+    changes: tuple[Change, ...]
+    sample: Inputs
+    rows: int | None
+    budget: Budget
+    lanes: dict[int, Lane] = field(default_factory=dict)
+    scores: dict[tuple[int, int], Score | None] = field(default_factory=dict)  # by seed and steps
+    head: Head | None = None
+    balanced: bool = False  # whether classes count alike in the score
+    constant: Score | None = None  # what one that diverged answers
+    steps_taken: int = 0
+
+    @property
+    def num_steps(self) -> int:
+        """Updates of the whole training."""
+        return num_steps_of(self.carried[1], len(self.experiment.data.train))
+
+    @property
+    def carried(self) -> "tuple[Experiment, Plan]":
+        return carried_out(self.experiment, self.plan, self.changes, self.sample)
+
+    def twin(self, seed: int) -> Twin:
+        """The training as it would be: set up by the same code."""
+        experiment, plan = self.carried
+        setup = experiment._set_up(plan.replace(seed=seed, memory_format=self.plan.memory_format, workers=0))
+        data, plan = experiment.data, setup.plan
+        assert isinstance(plan.batch_size, int)
+        if self.head is None:
+            start = clone(setup.network)
+            self.head = bench_of(start, experiment.loss, setup, data, plan=plan, budget=self.budget).head
+        return Twin(
+            network=setup.network,
+            loss=experiment.loss,
+            plan=plan,
+            num_steps=self.num_steps,
+            train=setup.feeder(data.train, batch_size=plan.batch_size, seed=seed),
+            validation=setup.held_out(data.validation, plan.batch_size),
+            task=data.task,
+            head=self.head,
+        )
+
+    def steps_at(self, share: float) -> int:
+        """Updates to a share of the training."""
+        return min(max(round(share * self.num_steps), FEWEST), self.num_steps)
+
+    def seconds_to(self, share: float, seed: int, pace: float) -> float:
+        """What it takes to get there, by its own pace or, before it has one, by that of another."""
+        if (seed, self.steps_at(share)) in self.scores:
+            return 0.0
+        lane = self.lanes.get(seed)
+        left = self.steps_at(share) - (0 if lane is None else lane.done)
+        return max(left, 0) * (pace if lane is None or lane.done < FEWEST else lane.pace)
+
+    def score(self, share: float, *, seed: int) -> Score | None:
+        """After a share of the training on a seed; None where it cannot be scored or the time is up.
+
+        A training that diverged answers as the best constant does.
+        """
+        steps = self.steps_at(share)
+        if (seed, steps) not in self.scores:
+            lane = self.lanes[seed] = self.lanes.get(seed) or Lane(self.twin(seed))
+            before = lane.done
+            lane.advance(steps - lane.done, budget=self.budget)
+            self.steps_taken += lane.done - before
+            if lane.done < steps and not lane.lost:
+                return None
+            found = None if lane.lost else lane.score(rows=self.rows)
+            found = found.balanced() if found is not None and self.balanced else found
+            self.scores[seed, steps] = self.constant if found is None else found
+        return self.scores[seed, steps]
+
+    def with_changes(self, changes: Sequence[Change]) -> "Arm":
+        """Another arm with these changes besides."""
+        return replace(self, changes=(*self.changes, *changes), lanes={}, scores={}, head=None, steps_taken=0)
+
+    def forget(self, *, but: Sequence[int] = ()) -> None:
+        """Frees the memory of the trainings on other seeds."""
+        for seed in [seed for seed in self.lanes if seed not in but]:
+            del self.lanes[seed]

@@ -1,0 +1,224 @@
+"""`experiment.fix`: from a run and its diagnosis to changes that beat the training without them."""
+
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from thalweg.data.noise import global_rng_kept
+from thalweg.doctor.case import Case
+from thalweg.doctor.diagnose import diagnose
+from thalweg.doctor.ignore import wishes
+from thalweg.doctor.remedied import constant_score
+from thalweg.doctor.remedies.tournament import Reached, scored_rows
+from thalweg.errors import UsageError, did_you_mean
+from thalweg.examination import case_of
+from thalweg.findings import Finding, Findings
+from thalweg.fix.arm import Arm
+from thalweg.fix.catalog import changes_for, situation_of
+from thalweg.fix.change import carried_out, may_balance
+from thalweg.fix.manual import by_hand
+from thalweg.fix.result import Cost, Fix, verified
+from thalweg.fix.search import Search, wanted_of
+from thalweg.lock import locked
+from thalweg.measure.score import Score, best_constant
+from thalweg.plan import Plan
+from thalweg.readings import Readings
+from thalweg.rediagnosis import rediagnose, restore
+from thalweg.run import Run
+from thalweg.saved import kept_weights, load_weights
+from thalweg.store import FILE, Store
+from thalweg.train.clone import clone
+from thalweg.train.evaluation import pieces
+
+if TYPE_CHECKING:
+    from thalweg.experiment import Experiment
+
+SHARE, LEAST_SECONDS = 3.0, 5.0  # of the training's time that a fix may take, and at least
+ROWS = 64  # that show the network to a change
+
+
+def mend(
+    experiment: "Experiment",
+    folder: Path,
+    *,
+    codes: tuple[str, ...] = (),
+    seconds: float | None = None,
+    tell: Callable[[str], None] = lambda _line: None,
+) -> Fix:
+    """Tries the remedies of a run and stores what was accepted. The run's weights stay as they are.
+
+    Args:
+        experiment: that the run belongs to.
+        folder: of the run.
+        codes: of the findings to mend; all where it is empty.
+        seconds: what the trials may take; by default three times what the training took, and 5 s at least.
+        tell: is told each decision.
+    """
+    store = Store(folder / FILE)
+    if store.get("plan") is None or store.get("status") == "running":
+        raise UsageError(
+            f"The run {folder.name} is not trained yet; there is nothing to fix. Let it end, or resume it."
+        )
+    if "outcome.constant" not in store.readings("outcome."):  # it had no probes
+        rediagnose(experiment, folder, seconds=None, select=None, ignore=None)
+    began = time.thread_time()
+    with patient(experiment, folder, seconds) as (case, readings):
+        findings = chosen(tuple(diagnose(readings, wishes(**store.get("wishes", {}))).findings), codes)
+        fix = tried(experiment, Run(folder, experiment=experiment), case, readings, findings, tell)
+    fix = replace(fix, cost=cost_of(fix, case, time.thread_time() - began))
+    go_back(folder)  # an earlier fix gives way
+    store.put({"fix": fix.to_json()})
+    if fix.accepted:
+        before = Run.open(folder).diagnosis.to_json()
+        store.put({"diagnosis_before_fix": before})
+        told = [verified(Finding.from_json(f), fix.accepted) for f in before["findings"]]
+        store.put_diagnosis(told, before | {"findings": [f.to_json() for f in told]})
+    store.close()
+    return fix
+
+
+def go_back(folder: Path) -> bool:
+    """Forgets the fix of a run: its findings are as they were. False where it has none."""
+    store = Store(folder / FILE)
+    if store.get("fix") is None:
+        return False
+    before = store.get("diagnosis_before_fix")
+    if before is not None:
+        store.put_diagnosis([Finding.from_json(f) for f in before["findings"]], before)
+    store.put({"fix": None, "diagnosis_before_fix": None})
+    store.close()
+    return True
+
+
+def chosen(findings: tuple[Finding, ...], codes: tuple[str, ...]) -> tuple[Finding, ...]:
+    """The findings of some codes. Raises `UsageError` for a code that the run has no finding of."""
+    known = sorted({f.code for f in findings})
+    for code in codes:
+        if code not in known:
+            raise UsageError(
+                f"The run has no finding {code!r}.{did_you_mean(code, known)} It has {', '.join(known) or 'none'}."
+            )
+    return tuple(f for f in findings if not codes or f.code in codes)
+
+
+@contextmanager
+def patient(experiment: "Experiment", folder: Path, seconds: float | None) -> "Iterator[tuple[Case, Readings]]":
+    """The run as its diagnosis had it, from what it stored, and all its readings."""
+    store = Store(folder / FILE)
+    with locked(folder), global_rng_kept(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        experiment._require_same_rows(store, folder.name)
+        setup = experiment._set_up(Plan.from_json(store.get("plan")))
+        session = experiment._session(folder, setup, (), wishes())
+        untrained = clone(setup.network)
+        training = session._training()
+        with closing(training.job.train), closing(training.job.validation):
+            kept = clone(setup.network)
+            if restore(training) and (training.best.epoch or (folder / "checkpoints" / "best.json").is_file()):
+                run = Run.open(folder)
+                load_weights(run, kept, kept_weights(run))
+            else:
+                kept = clone(training.held_network())
+            budget = max(SHARE * training.seconds, LEAST_SECONDS) if seconds is None else seconds
+            case = case_of(
+                untrained,
+                clone(training.held_network()),
+                training,
+                replace(setup, network=kept),
+                experiment.data,
+                plan=session.plan,
+                seconds=budget,
+            )
+            yield case, store.readings()
+
+
+def tried(
+    experiment: "Experiment",
+    run: Run,
+    case: Case,
+    readings: Readings,
+    findings: tuple[Finding, ...],
+    tell: Callable[[str], None],
+) -> Fix:
+    """The search, and its result without its cost."""
+    rows = scored_rows(case)
+    own, notes = score_of_run(case, rows), [seeds_vary(experiment)]
+    alarms = tuple(dict.fromkeys(f.cause for f in findings if f.counts))
+    is_balanced = "class_imbalance" in alarms
+    everything = Findings(run.findings)
+    empty = Fix(run.name, case.plan, case.plan, experiment, None, (), by_hand(findings, ()), Cost(0, 0, 0, 0),
+                everything)  # fmt: skip
+    if own is None:
+        return replace(empty, notes=("Its outputs cannot be scored by accuracy or R2, so no change can be judged.",))
+    constant = constant_score(own).balanced() if is_balanced else constant_score(own)
+    own = own.balanced() if is_balanced else own
+    reference = readings.last("reference.score")
+    beside = reference.value if reference is not None and reference.note == own.name else None
+    poor = Reached(own.value, own.constant, own.name).poor(readings)
+    changes = changes_for(situation_of(case, readings, findings, poor=poor, may_balance=may_balance(experiment)))
+    assert isinstance(case.plan.seed, int)
+    control = Arm(
+        experiment,
+        case.plan,
+        (),
+        case.bench.first(ROWS)[0],
+        rows,
+        case.budget,
+        head=case.bench.head,
+        constant=constant,
+        balanced=is_balanced,
+    )
+    pace = case.seconds / max(case.steps, 1)
+    search = Search(control, own, wanted_of(own, beside), case.plan.seed, pace, alarms, tell=tell)
+    best, effect = search.run(changes)
+    mended = [cause for each in search.tried if each.accepted for cause in each.change.causes]
+    fixed, plan = carried_out(experiment, case.plan, best.changes, control.sample)
+    ordered = sorted(search.tried, key=lambda each: not each.accepted)
+    return replace(
+        empty,
+        plan=plan,
+        experiment=fixed,
+        effect=effect,
+        tried=tuple(ordered),
+        manual=by_hand(findings, mended),
+        findings=Findings(verified(f, [each for each in ordered if each.accepted]) for f in everything),
+        notes=tuple(notes),
+    )
+
+
+def score_of_run(case: Case, rows: int | None) -> Score | None:
+    """What the run reached; the best constant answer's where its outputs are not finite."""
+    own = case.reached_on(rows)
+    if own is not None:
+        return own
+    targets, seen = [], 0
+    for _, target, *_ in pieces(case.validation):
+        targets.append(target)
+        seen += len(target)
+        if rows is not None and seen >= rows:
+            break
+    uneven = len({target.shape[1:] for target in targets}) > 1
+    return None if uneven else best_constant(torch.cat(targets), task=case.bench.task)
+
+
+def seeds_vary(experiment: "Experiment") -> str:
+    """What differs between the seeds of the trials."""
+    from thalweg.train.kept import KeptModule
+
+    if isinstance(experiment.model, nn.Module | KeptModule):
+        return "All trials start from the weights of the module that was given; seeds vary order and noise only."
+    return "Seeds vary initialization, order and noise, alike with and without a change."
+
+
+def cost_of(fix: Fix, case: Case, seconds: float) -> Cost:
+    trained = [each for each in fix.tried if each.score is not None]
+    steps = sum(each.share for each in trained)
+    whole = case.num_steps * case.step_seconds  # one that was lost would have gone on
+    return Cost(seconds, seconds / max(whole, 1e-9), steps, len(trained))

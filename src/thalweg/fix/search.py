@@ -1,0 +1,236 @@
+"""Which changes mend a training: scanned on its own seed, the best tried on fresh seeds, then the next on top of it.
+
+The most suspected change is looked at first, alone; then the next two, the next four and so on, each group by halves:
+all take a sixteenth of the training's steps, the better half an eighth, then a quarter. A candidate is compared with
+what the training reached with all its steps, so that a quick start alone is not taken for a gain.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from math import sqrt
+
+from thalweg.fix.arm import Arm
+from thalweg.fix.change import Change
+from thalweg.fix.trial import SEEDS, Effect, seconds_of, trial
+from thalweg.measure.score import Score
+from thalweg.probes.harm import BEST, SHARE
+from thalweg.rules.harm import errors_of
+
+MARKS = (1 / 16, 1 / 8, 1 / 4)  # of the training's steps
+LAST = (1 / 2, 1.0)  # at which the best is looked at if it is not above the training before
+LEAST_STEPS = 20  # to a mark
+LEAST_GAIN = 0.02  # of accuracy or R2: less is not worth a change
+ROUNDS = 4
+EARLY = 0.5  # of what is wanted, which a training that will reach it has after its first steps
+FURTHER = 0.4  # of the budget, after which nothing more is looked at if something is above the training already
+
+
+@dataclass
+class Tried:
+    """One change and what came of it.
+
+    Args:
+        change: itself.
+        score: the last one on the run's own seed.
+        share: of the steps it had then.
+        clear: the share after which it was above the training for the first time; 0 if it never was.
+        effect: on fresh seeds, where it was tried there.
+        accepted: whether it is part of the fix.
+        reason: why, or why not.
+    """
+
+    change: Change
+    score: float | None = None
+    share: float = 0.0
+    clear: float = 0.0
+    effect: Effect | None = None
+    accepted: bool = False
+    reason: str = ""
+
+
+@dataclass
+class Candidate:
+    """A change on its way: the training with it, on the run's own seed."""
+
+    arm: Arm
+    entry: Tried
+    score: Score | None = None
+
+    @property
+    def value(self) -> float:
+        return float("-inf") if self.score is None else self.score.value
+
+
+@dataclass
+class Search:
+    """The search under way.
+
+    Args:
+        control: the training as it is.
+        own: what it reached with all its steps.
+        wanted: a score that leaves nothing to mend: the first candidate on its way there is taken.
+        seed: the run's.
+        pace: seconds of a step.
+        alarms: causes that were found, each of which is worth a try.
+        tell: is told each decision, for the terminal.
+    """
+
+    control: Arm
+    own: Score
+    wanted: float
+    seed: int
+    pace: float
+    alarms: tuple[str, ...] = ()
+    tell: Callable[[str], None] = lambda _line: None
+    tried: list[Tried] = field(default_factory=list)
+    looks: int = 0
+    spare: float = 0.0  # seconds that are kept for fresh seeds
+
+    def run(self, changes: Sequence[Change]) -> tuple[Arm, Effect | None]:
+        """The best arm that was accepted, and what it gains over the control; the control where none was."""
+        base, total = self.control, None
+        left = list(changes)
+        for _ in range(ROUNDS):
+            left = [change for change in left if all(change.joins(made) for made in base.changes)]
+            if base is not self.control:
+                left = self.worth_joining(base, left)
+            found = self.scan(base, left) if left else None
+            if found is None:
+                break
+            left.remove(found.entry.change)
+            effect = self.confirm(base, found)
+            if effect is None or not effect.real:
+                continue
+            found.entry.accepted, found.entry.reason = True, "beats the training without it"
+            total = effect if total is None else effect.after_another(total)
+            self.tell(f"accepted  {found.entry.change.text}: {effect}")
+            base = found.arm
+        return base, total
+
+    def worth_joining(self, base: Arm, changes: Sequence[Change]) -> list[Change]:
+        """What is tried on top of what was accepted: everything if it is far from enough, else for causes left over."""
+        if not self.promises(base.score(MARKS[-1], seed=self.seed), MARKS[-1]):
+            return list(changes)
+        mended = {cause for change in base.changes for cause in change.causes}
+        return [c for c in changes if any(cause in self.alarms and cause not in mended for cause in c.causes[:1])]
+
+    def promises(self, score: Score | None, share: float) -> bool:
+        """Whether a training is on its way to leave nothing to mend: most of it is learned in the first steps."""
+        if score is None:
+            return False
+        part = EARLY + (1 - EARLY) * share
+        return score.value >= self.own.constant + part * (self.wanted - self.own.constant)
+
+    # ------------------------------------------------------------------ the scan
+
+    def scan(self, base: Arm, changes: Sequence[Change]) -> Candidate | None:
+        """The best candidate on the run's own seed, if it is above the training without it; None where none is."""
+        best: Candidate | None = None
+        self.spare = 0.0
+        until = base.budget.left * (1 - FURTHER)
+        for group in groups(changes):
+            self.spare = self.reserve(base, best)
+            leader = self.heat(base, [Candidate(base.with_changes([c]), self.entry(c)) for c in group])
+            if leader is not None and leader.value > (best.value if best else float("-inf")):
+                best = leader
+            above = best is not None and best.entry.clear > 0
+            good = best is not None and self.promises(best.score, best.entry.share)
+            if above and (good or base.budget.left < until):
+                return best
+        if best is not None and not best.entry.clear:
+            self.follow(base, best)
+        return best if best is not None and best.entry.clear else None
+
+    def heat(self, base: Arm, group: list[Candidate]) -> Candidate | None:
+        """The best of a group after a quarter of the steps, or the first one that is good enough before."""
+        active = group
+        for mark in MARKS:
+            active = [c for c in active if self.advance(base, c, mark)]
+            active.sort(key=lambda c: -c.value)
+            for lagging in active[max((len(active) + 1) // 2, 1) :]:
+                lagging.arm.forget()
+            active = active[: max((len(active) + 1) // 2, 1)]
+            if not active:
+                return None
+            if active[0].entry.clear and self.promises(active[0].score, mark):
+                break
+        return active[0]
+
+    def follow(self, base: Arm, best: Candidate) -> None:
+        """The best one up to all steps: a change may need them."""
+        for mark in LAST:
+            if best.entry.clear or not self.advance(base, best, mark):
+                return
+
+    def advance(self, base: Arm, candidate: Candidate, share: float) -> bool:
+        """Trains a candidate up to a mark and compares it; False where the time or its outputs do not allow it."""
+        arm, entry = candidate.arm, candidate.entry
+        share = min(max(share, LEAST_STEPS / max(arm.num_steps, 1)), 1.0)
+        if not base.budget.affords(arm.seconds_to(share, self.seed, self.pace) + self.spare):
+            entry.reason = entry.reason or "no time was left to try it"
+            return False
+        score = arm.score(share, seed=self.seed)
+        reached = self.own if base is self.control else base.score(share, seed=self.seed)
+        if score is None or reached is None or len(score.each) != len(reached.each):
+            entry.reason = "no time was left to try it" if score is None else "it could not be scored"
+            return False
+        self.looks += 1
+        candidate.score, entry.score, entry.share, entry.reason = score, score.value, share, "others did better"
+        above = self.is_clear(score, reached)
+        entry.clear = (entry.clear or share) if above else 0.0
+        return True
+
+    def is_clear(self, score: Score, reached: Score) -> bool:
+        """Above what was reached, beyond what the best of so many scores is by chance."""
+        gain = score.each - reached.each
+        half = errors_of(max(self.looks, 1)) * float(gain.std()) / sqrt(len(gain))
+        return float(gain.mean()) > max(half, LEAST_GAIN)
+
+    def entry(self, change: Change) -> Tried:
+        known = next((t for t in self.tried if t.change is change), None)
+        if known is None:
+            known = Tried(change)
+            self.tried.append(known)
+        return known
+
+    # ------------------------------------------------------------------ fresh seeds
+
+    def confirm(self, base: Arm, found: Candidate) -> Effect | None:
+        """The gain on fresh seeds, after as many steps as showed it on the run's own."""
+        entry = found.entry
+        effect = trial(base, found.arm, shares=self.shares(entry), seed=self.seed, pace=self.pace)
+        entry.effect = effect
+        if effect is None:
+            entry.reason = f"above on the run's own seed, but no time was left for {SEEDS[0]} other seeds"
+        elif not effect.real:
+            entry.reason = "not shown on other seeds"
+        return effect
+
+    def shares(self, entry: Tried) -> list[float]:
+        """At which both are looked at: where it was clear on the run's own seed, and as far as it was trained there."""
+        return list(dict.fromkeys((entry.clear, max(entry.share, MARKS[-1]))))
+
+    def reserve(self, base: Arm, best: Candidate | None) -> float:
+        """Seconds to keep for the first look at the best on fresh seeds."""
+        if best is None or not best.entry.clear:
+            return 0.0
+        fresh = [-k for k in range(1, SEEDS[0] + 1)]
+        return 1.5 * seconds_of((base, best.arm), best.entry.clear, fresh, self.pace)
+
+
+def groups(changes: Sequence[Change]) -> Iterator[list[Change]]:
+    """The first, the next two, the next four, ...
+
+    >>> [len(group) for group in groups([Change(str(k), "") for k in range(8)])]
+    [1, 2, 4, 1]
+    """
+    first, size = 0, 1
+    while first < len(changes):
+        yield list(changes[first : first + size])
+        first, size = first + size, 2 * size
+
+
+def wanted_of(own: Score, reference: float | None) -> float:
+    """The score that leaves nothing to mend: plain learners' or 0.8 of all there is beyond a constant answer."""
+    enough = own.constant + SHARE * (BEST - own.constant)
+    return enough if reference is None else max(min(enough, reference), own.constant)
