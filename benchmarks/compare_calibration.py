@@ -29,7 +29,7 @@ from torch import nn
 
 import thalweg as tw
 from thalweg.evaluate.comparison import compare_arms
-from thalweg.evaluate.difference import LIKELY, seeds_missing
+from thalweg.evaluate.difference import seeds_missing
 from thalweg.evaluate.elimination import Elimination
 from thalweg.evaluate.paired import LEVEL, t_test
 from thalweg.evaluate.sequential import Sequential
@@ -79,7 +79,7 @@ class Tally:
         if t_test(differences) <= LEVEL:
             self.first += 1
             return
-        more = seeds_missing(differences, level=LEVEL, test="t", overlap=0.0) if t_test(differences) <= LIKELY else None
+        more = seeds_missing(differences, level=LEVEL, test="t", overlap=0.0)
         if more is None:
             return
         self.asked.append(SEEDS + more)

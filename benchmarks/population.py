@@ -18,6 +18,7 @@ import copy
 import statistics
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -40,8 +41,13 @@ CROSS_ENTROPY = NAMED["cross_entropy"]
 def mlp(*sizes: int, norm: bool = False) -> Build:
     def build(p: float) -> nn.Module:
         layers: list[nn.Module] = []
-        for inputs, outputs in zip(sizes[:-1], sizes[1:-1], strict=False):
-            layers += [nn.Linear(inputs, outputs), *([nn.BatchNorm1d(outputs)] if norm else []), nn.ReLU(), nn.Dropout(p)]
+        for inputs, outputs in pairwise(sizes[:-1]):
+            layers += [
+                nn.Linear(inputs, outputs),
+                *([nn.BatchNorm1d(outputs)] if norm else []),
+                nn.ReLU(),
+                nn.Dropout(p),
+            ]
         return nn.Sequential(*layers, nn.Linear(sizes[-2], sizes[-1]))
 
     return build
@@ -176,7 +182,9 @@ def fused(members: list[Member], batch: tuple[Any, Tensor]) -> Callable[[], obje
 
 def singles(members: list[Member], batch: tuple[Any, Tensor], *, compiled: bool) -> Callable[[], object]:
     """A step of our own for each. One graph serves all: it reads the weights from the step that it is given."""
-    forms: list[Any] = [Step(copy.deepcopy(m.network).train(), CROSS_ENTROPY, m.optimizer, seed=m.seed) for m in members]
+    forms: list[Any] = [
+        Step(copy.deepcopy(m.network).train(), CROSS_ENTROPY, m.optimizer, seed=m.seed) for m in members
+    ]
     if compiled:
         first = CompiledStep(forms[0], [batch])
         for k, stepper in enumerate(forms):
@@ -212,7 +220,7 @@ def interleaved(forms: dict[str, Callable[[], object]], rounds: int, seconds: fl
     return found
 
 
-def measure(build: Build, draw: Draw, batch_size: int, count: int, steps: int, rounds: int, *, compile: bool) -> str:
+def measure(build: Build, draw: Draw, batch_size: int, count: int, steps: int, rounds: int, *, graphs: bool) -> str:
     """A row of the table."""
     torch.manual_seed(0)
     members, batch = members_of(build, count, batch_size), draw(batch_size)
@@ -221,7 +229,7 @@ def measure(build: Build, draw: Draw, batch_size: int, count: int, steps: int, r
         rates = [float(member.optimizer.lr) for member in members]
         forms = {"chosen": lambda: choice.form.step(batch, rates), "fused": fused(members, batch)}
         forms["ours"] = singles(members, batch, compiled=False)
-        if compile:
+        if graphs:
             forms["one graph each"] = singles(members, batch, compiled=True)
         times = interleaved(forms, rounds)
     best = min((name for name in forms if name not in ("chosen", "fused")), key=lambda n: statistics.median(times[n]))
@@ -247,7 +255,11 @@ def on_gpu(rounds: int) -> None:
         choice = choose(members, CROSS_ENTROPY, [batch], num_steps=10**6)
         rates = torch.tensor([float(m.optimizer.lr) for m in members], dtype=torch.float64, device="cuda")
         eager = fused(members, batch)  # type: ignore[arg-type]
-        forms = {"population": lambda c=choice, r=rates: c.form.step(batch, r), "eager": eager, "graphs": graphs(members, batch)}
+        forms = {
+            "population": lambda c=choice, r=rates: c.form.step(batch, r),
+            "eager": eager,
+            "graphs": graphs(members, batch),
+        }
         speeds = {}
         for name, form in forms.items():
             taken = []
@@ -261,7 +273,7 @@ def on_gpu(rounds: int) -> None:
         print(f"| {count} | " + " | ".join(f"{speed:,.0f}" for speed in speeds.values()) + " |", flush=True)
 
 
-def graphs(members: list[Member], batch: Any) -> Callable[[], object]:
+def captured_steps(members: list[Member], batch: Any) -> Callable[[], object]:
     """A CUDA graph of the whole step for each member, replayed one after the other."""
     captured = []
     for member in members:
@@ -299,16 +311,16 @@ def main() -> None:
     long = 10**6  # updates: compiling is worth it
     if options.only in (None, "digits"):
         for count in options.k or (16, 64):
-            row = measure(mlp(64, 64, 64, 10), numbers(64), 64, count, long, options.rounds, compile=True)
+            row = measure(mlp(64, 64, 64, 10), numbers(64), 64, count, long, options.rounds, graphs=True)
             print(f"| MLP 64-64-64-10 | {row} |", flush=True)
     if options.only in (None, "wide"):
-        row = measure(mlp(784, 128, 10), numbers(784), 128, (options.k or [16])[0], long, options.rounds, compile=True)
+        row = measure(mlp(784, 128, 10), numbers(784), 128, (options.k or [16])[0], long, options.rounds, graphs=True)
         print(f"| MLP 784-128-10 | {row} |", flush=True)
     if options.only in (None, "architectures"):
         for name, (build, draw, batch_size) in ARCHITECTURES.items():
             if options.architecture in (None, name):
                 row = measure(
-                    build, draw, batch_size, (options.k or [16])[0], options.steps, options.rounds, compile=False
+                    build, draw, batch_size, (options.k or [16])[0], options.steps, options.rounds, graphs=False
                 )
                 print(f"| {name} | {row} |", flush=True)
 

@@ -1,9 +1,13 @@
 """What a comparison says of values, without training for them."""
 
 import json
+import math
 
+import numpy as np
 import pytest
 import torch
+from scipy.stats import t as student
+from scipy.stats import ttest_1samp
 from torch import nn
 
 from thalweg.compare.clock import Clock
@@ -31,15 +35,19 @@ def test_what_holds_for_these_rows_and_not_for_new_ones(tmp_path):
     differences = (1 + noise / noise.std()).tolist()
     made = contest(tmp_path, {"a": differences, "b": [0.0] * 20})
     found = made.result()
-    assert found.overlap == pytest.approx(30 / 130)
-    assert not found.differences[0].real
-    assert any("Over seeds and splits of these rows a is better than b" in note for note in found.notes)
+    assert made.overlap == pytest.approx(30 / 130)
+    assert found.differences[0].real
+    assert found.differences[0].p == pytest.approx(ttest_1samp(differences, 0).pvalue)
+    (said,) = [note for note in found.notes if "On new rows" in note]
+    t = 1 / math.sqrt(1 / 20 + 30 / 130)
+    assert f"a against b p = {2 * student.sf(t, 19):.2g}, not shown" in said
     fixed = contest(tmp_path, {"a": differences, "b": [0.0] * 20}, drawn=False).result()
     assert fixed.differences[0].real
-    assert not any("Over seeds and splits" in note for note in fixed.notes)
+    assert not any("On new rows" in note for note in fixed.notes)
     clear = contest(tmp_path, {"a": [d + 9 for d in differences], "b": [0.0] * 20}).result()
-    assert clear.differences[0].real
-    assert not any("Over seeds and splits" in note for note in clear.notes)
+    assert any("real" in note for note in clear.notes if "On new rows" in note)
+    equal = contest(tmp_path, {"a": (differences - np.mean(differences)).tolist(), "b": [0.0] * 20}).result()
+    assert not any("On new rows" in note for note in equal.notes)
 
 
 def test_unequal_lengths_and_lost_values_are_kept(tmp_path):

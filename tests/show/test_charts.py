@@ -402,7 +402,7 @@ def test_arms_stand_at_their_values_and_pairs_are_joined() -> None:
         ArmRow(Interval("c", 0.86, 0.85, 0.87, "0.86"), (0.86, None)),
     ]
     root = parse(charts.arm_plot(rows, seeds=(3, 8), title="t"))
-    seeds = [c for c in root.iter(f"{SVG}circle") if c.get("class") == "seed"]
+    seeds = [c for c in root.iter(f"{SVG}circle") if c.get("class") == "zero seed"]
     assert [c.findtext(f"{SVG}title") for c in seeds[:2]] == ["seed 3: 0.9", "seed 8: 0.94"]
     x = [float(c.get("cx", 0)) for c in seeds]
     assert (x[1] - x[0]) == pytest.approx(x[3] - x[2], abs=0.2)  # 0.04 each, on one axis
@@ -440,7 +440,7 @@ def test_every_class_that_is_drawn_has_a_style() -> None:
     style = charts.STYLE.read_text()
     drawn = {c for make in EVERY.values() for e in parse(make("x")).iter() for c in (e.get("class") or "").split()}
     unstyled = {c for c in drawn if f".{c}" not in style}
-    assert unstyled <= {"lines", "points", "intervals", "arms", "bars", "histogram", "note"}
+    assert unstyled <= {"lines", "points", "intervals", "arms", "seed", "pair", "bars", "histogram", "note"}
 
 
 def test_the_width_of_the_drawing_is_kept() -> None:

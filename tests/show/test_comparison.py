@@ -22,10 +22,10 @@ def test_the_file_needs_nothing_else() -> None:
     text = svg_file(found())
     root = ElementTree.fromstring(text)
     style = root.findtext("{http://www.w3.org/2000/svg}style") or ""
-    assert ".chart .seed" in style
+    assert ".chart .zero" in style
     assert "--c1:" in style
     assert "prefers-color-scheme: dark" in style
-    assert "accuracy on the validation rows, higher is better" in text
+    assert "accuracy, validation rows, higher is better" in text
 
 
 def test_strips_share_an_axis_and_fit() -> None:

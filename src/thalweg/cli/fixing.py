@@ -8,7 +8,6 @@ from rich.text import Text
 from thalweg.cli.arguments import OK
 from thalweg.cli.commands import conclude, finish, folder_of, reopen, speaking, write_document
 from thalweg.errors import UsageError
-from thalweg.fix.mend import go_back
 from thalweg.show.diagnosis import labeled_lines
 from thalweg.show.lines import hang, styled
 from thalweg.show.terminal import Terminal
@@ -26,7 +25,12 @@ def fix(options: argparse.Namespace) -> int:
     with speaking(options) as terminal:
         run, experiment = reopen(options)
         found = experiment.fix(
-            run, options.code, seconds=options.seconds, listeners=lambda line: terminal.print(styled(f"  {line}"))
+            run,
+            options.code,
+            seconds=options.seconds,
+            listeners=lambda line: terminal.print(
+                *hang(styled("  "), styled(line), width=terminal.out.width, indent=4)
+            ),
         )
         terminal.print(*fix_lines(found, width=terminal.out.width))
         terminal.saved("report", str(run.report()))
@@ -42,6 +46,8 @@ def fix(options: argparse.Namespace) -> int:
 
 
 def back(options: argparse.Namespace) -> int:
+    from thalweg.fix.mend import go_back
+
     folder = folder_of(options)
     if not go_back(folder):
         raise UsageError(f"The run {folder.name} has no fix to go back from; thalweg fix {folder.name} tries one.")

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from thalweg.experiment import Experiment
 
 TOO_GOOD = "The measure is of the validation rows that also chose the epoch, so every value is a little too good."
+THESE_ROWS = "Intervals and verdicts hold over seeds and splits of these rows."
 UNEQUAL = "The arms were not trained equally long: they differ in epochs."
 
 
@@ -77,6 +78,6 @@ def notes_of(
 ) -> tuple[bool, list[str]]:
     """Whether the validation rows are drawn anew, and what to know before any value is there."""
     drawn, why = drawn_anew(experiment, plans, seeds, splits)
-    notes = [what_varies(experiment, plans, seeds, drawn=drawn), why, TOO_GOOD]
+    notes = [what_varies(experiment, plans, seeds, drawn=drawn), THESE_ROWS if drawn else why, TOO_GOOD]
     notes.append(UNEQUAL if "epochs" in varied(plans) else "")
     return drawn, [note for note in notes if note]

@@ -98,9 +98,7 @@ def prepared(
 
 def train_all(contest: Contest, seeds: Sequence[int]) -> None:
     """One round of trainings under each seed, until the seeds or the budget end, or more are of no use."""
-    race = Elimination(
-        list(contest.plans), higher_is_better=contest.higher_is_better, most=len(seeds), overlap=contest.overlap
-    )
+    race = Elimination(list(contest.plans), higher_is_better=contest.higher_is_better, most=len(seeds))
     for count, seed in enumerate(seeds):
         if not room(contest, race.active, count, len(seeds)):
             break

@@ -21,6 +21,9 @@ from thalweg.evaluate.paired import t_interval
 Values = Sequence[float | None]
 
 
+ROUNDING = 1e-6  # relative: values nearer than that are alike; float32 sums in another order differ by less
+
+
 @dataclass(frozen=True)
 class Arm:
     """One of the trainings compared.
@@ -189,8 +192,8 @@ def compare_arms(
 
 def oriented(first: Arm, second: Arm, sign: float) -> Pair:
     """The better one, the other, and by how much it is better under each seed that both have."""
-    both = zip(first.values, second.values, strict=True)
-    differences = [sign * (a - b) for a, b in both if a is not None and b is not None]
+    both = [(a, b) for a, b in zip(first.values, second.values, strict=True) if a is not None and b is not None]
+    differences = [0.0 if math.isclose(a, b, rel_tol=ROUNDING) else sign * (a - b) for a, b in both]
     if fmean_or(differences) >= 0:
         return first.name, second.name, differences
     return second.name, first.name, [-difference for difference in differences]

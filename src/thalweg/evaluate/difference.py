@@ -11,7 +11,6 @@ from thalweg.evaluate.power import pairs_needed, unbiased_effect
 from thalweg.evaluate.sequential import anytime, t_limit
 from thalweg.evaluate.student import quantile
 
-LIKELY = 0.5  # a difference whose own p is above it may as well be chance: no number of seeds is advised
 Test = Literal["t", "anytime"]
 Pair = tuple[str, str, list[float]]  # the better arm, the other, by how much it is better under each seed
 
@@ -29,8 +28,8 @@ class Difference:
         p: probability of a difference as large between equals, after Holm's correction for the number of pairs.
         pairs: seeds under which both have a value.
         more_seeds: how many more would show a difference as large as measured with a probability of 80 % at least, the
-            measured one without its upward bias (Hedges 1981); None where it is shown, may as well be chance (p of
-            this pair alone above 0.5), or would take more than 100 seeds in all. Added to the seeds there are, they
+            measured one without its upward bias (Hedges 1981); None where it is shown, or would take more than 100
+            seeds in all, as from three on wherever p of this pair alone is above 0.5. Added to those before, they
             are a second look: of equals, 8 % are then called real at either; seeds of their own keep 5 % each, and
             `test="anytime"` keeps it over all looks.
         bca: the 95 % BCa bootstrap interval, which takes no distribution for granted; None where there is none.
@@ -79,7 +78,7 @@ def differences_of(pairs: Sequence[Pair], *, test: Test, overlap: float) -> list
         better, worse, values = pairs[k]
         low, high = tested[k][1] or (None, None)
         more = None
-        if chances[k] > LEVEL and t_test(values, overlap=overlap) <= LIKELY:
+        if chances[k] > LEVEL:
             more = seeds_missing(values, level=LEVEL / (len(pairs) - rank), test=test, overlap=overlap)
         others = (None, None) if overlap else (bca_interval(values), flips[k])  # both take the values for independent
         found.append(Difference(better, worse, fmean_or(values), low, high, chances[k], len(values), more, *others))
@@ -98,7 +97,9 @@ def p_and_interval(
 
 def seeds_missing(differences: Sequence[float], *, level: float, test: Test, overlap: float) -> int | None:
     """How many more seeds would show the mean as it is, at this level, with a probability of 80 % at least."""
-    count, mean = len(differences), fmean(differences)
+    count, mean = len(differences), fmean_or(differences)
+    if count < 2 or mean == 0:
+        return None
     if constant(differences):
         total = count
         while p_and_interval([mean] * total, test=test, overlap=overlap)[0] > level:

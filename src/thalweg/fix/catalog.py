@@ -20,6 +20,7 @@ from thalweg.fix.networks import (
     WithActivation,
     WithLast,
     WithReLU,
+    flat,
     registered,
     unfrozen,
     with_batch_norm,
@@ -31,6 +32,7 @@ from thalweg.parts.optimizers import AdamW
 from thalweg.readings import Readings
 from thalweg.rules.arch.arch01_linear_stack import pairs
 from thalweg.rules.data.data01_input_scale import odd_scales
+from thalweg.rules.loss.loss02_head_mismatch import broadcast
 from thalweg.rules.norm.norm03_shared_norm import APART
 
 ALARM, DOUBT = 10.0, 4.0  # suspicion of a cause that was found, and of one that is only suspected
@@ -236,6 +238,11 @@ def of_head(s: Situation) -> Iterator[Change]:
         "no operation on the last layer's outputs", name="no_last_operation", network=without_last,
         lines="the last layer gives its numbers as they are", **known,
     )  # fmt: skip
+    if broadcast(s.readings) is not None:
+        yield s.change(
+            "outputs [N] as the targets are, instead of [N, 1]", name="flat", network=flat, times=1.5,
+            lines="output.squeeze(1)", **known,
+        )  # fmt: skip
     classes, outputs = bench.num_classes, s.readings.value("head.outputs")
     if classes is None or outputs is None or (outputs == 1 and classes > 2):
         return

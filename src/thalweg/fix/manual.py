@@ -28,7 +28,6 @@ LINES: dict[str, tuple[str, ...]] = {
     "DATA12": ("tw.Experiment(..., groups=..., time=...)   # the split that the use asks for",),
     "LR03": ("table = inputs.join(labels, on='id')",),
     "GRAD01": ("self.layers = nn.ModuleList(layers)    # a plain list hides parameters from the optimizer",),
-    "LOSS02": ("loss='cross_entropy'             # on the numbers of the last layer, without softmax or sigmoid",),
 }
 
 

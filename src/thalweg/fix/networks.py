@@ -158,6 +158,17 @@ class WithLast:
         return nn.Sequential(clone(network) if free is None else free, self.module())
 
 
+def flat(network: nn.Module, sample: Inputs) -> nn.Module | None:
+    """One number per row as `[N]` instead of `[N, 1]`, which would broadcast with targets `[N]` to `[N, N]`."""
+    if isinstance(sample, Batch):
+        return None
+    with untouched(network), torch.no_grad():
+        output = call(network, sample)
+    if not isinstance(output, Tensor) or output.dim() != 2 or output.shape[1] != 1:
+        return None
+    return nn.Sequential(clone(network), nn.Flatten(0))
+
+
 @dataclass(frozen=True)
 class WithReLU:
     """ReLU after the first layer of each pair `"first → last"` that nothing stands between."""

@@ -89,11 +89,12 @@ class Search:
     def run(self, changes: Sequence[Change]) -> tuple[Arm, Effect | None]:
         """The best arm that was accepted, and what it gains over the control; the control where none was."""
         base, total = self.control, None
+        leader: Candidate | None = None  # what was accepted last
         left = list(changes)
         for _ in range(ROUNDS):
             left = [change for change in left if all(change.joins(made) for made in base.changes)]
-            if base is not self.control:
-                left = self.worth_joining(base, left)
+            if leader is not None:
+                left = self.worth_joining(leader, left)
             found = self.scan(base, left) if left else None
             if found is None:
                 break
@@ -104,14 +105,15 @@ class Search:
             found.entry.accepted, found.entry.reason = True, "beats the training without it"
             total = effect if total is None else effect.after_another(total)
             self.tell(f"accepted  {found.entry.change.text}: {effect}")
-            base = found.arm
+            base, leader = found.arm, found
         return base, total
 
-    def worth_joining(self, base: Arm, changes: Sequence[Change]) -> list[Change]:
+    def worth_joining(self, leader: Candidate, changes: Sequence[Change]) -> list[Change]:
         """What is tried on top of what was accepted: everything if it is far from enough, else for causes left over."""
-        if not self.promises(base.score(MARKS[-1], seed=self.seed), MARKS[-1]):
+        good = self.promises(leader.score, leader.entry.share)
+        if not good and not self.promises(leader.arm.score(MARKS[-1], seed=self.seed), MARKS[-1]):
             return list(changes)
-        mended = {cause for change in base.changes for cause in change.causes}
+        mended = {cause for change in leader.arm.changes for cause in change.causes}
         return [c for c in changes if any(cause in self.alarms and cause not in mended for cause in c.causes[:1])]
 
     def promises(self, score: Score | None, share: float) -> bool:

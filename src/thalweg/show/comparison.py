@@ -26,7 +26,7 @@ def chart(comparison: Comparison) -> str:
         [ArmRow(mean_of(arm), arm.values) for arm in comparison.arms],
         seeds=comparison.seeds,
         title=f"{comparison.measure} of each arm by seed",
-        x_label=f"{comparison.measure} on the validation rows, {direction} is better",
+        x_label=f"{comparison.measure}, validation rows, {direction} is better",
     )
 
 

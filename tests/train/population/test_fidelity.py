@@ -83,6 +83,27 @@ def test_dropout_is_left_out_on_both_sides() -> None:
     assert agrees(Dropping(), x(3, 4, 8), training=True)
 
 
+def test_what_is_ill_conditioned_agrees_to_its_own_rounding() -> None:
+    """A batch norm of two nearly equal rows: a rounding error is all that it has to work with."""
+    layer = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3, eps=1e-24), nn.Linear(3, 2))
+    rows = x(1, 4).double().repeat(2, 1) + torch.tensor([[0.0], [1e-9]])
+    assert disagreement(layer, rows, training=True) > EXACT
+    assert agrees(layer, rows, training=True)
+
+
+def test_networks_that_want_float32_are_compared_in_it() -> None:
+    class Single(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(4, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.layer(x.float())
+
+    assert disagreement(Single(), x(5, 4), training=True) < 1e-5
+    assert agrees(Single(), x(5, 4), training=True)
+
+
 def test_gaps() -> None:
     inf = float("inf")
     assert gap(torch.tensor([1.0, inf, -inf]), torch.tensor([1.0, inf, -inf])) == 0

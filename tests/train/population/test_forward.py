@@ -357,6 +357,14 @@ def test_inputs_of_another_shape_are_refused() -> None:
         forward({**stacked(network, 2)[0], "weight": torch.zeros(2, 4, 3)}, {}, x(5, 4))
 
 
+def test_named_inputs_come_in_any_order() -> None:
+    network = Of(lambda a, t, u: a(t) - u, nn.Linear(4, 4))
+    forward = batched(network, {"t": x(5, 4), "u": x(5, 4) + 1}, training=True)
+    parameters, buffers = stacked(network, 2)
+    one = forward(parameters, buffers, {"t": x(5, 4), "u": x(5, 4) + 1})
+    assert torch.equal(one, forward(parameters, buffers, {"u": x(5, 4) + 1, "t": x(5, 4)}))
+
+
 @pytest.mark.parametrize("compile_options", [{"fullgraph": True, "backend": "aot_eager"}])
 @pytest.mark.parametrize(
     ("network", "inputs"),

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from thalweg.data.rows import Batch
 from thalweg.train.population.recording import record
 from thalweg.train.population.tape import NotBatched, Tape, name_of
 
@@ -107,9 +108,67 @@ def test_libraries_that_ask_whether_they_are_compiled() -> None:
     assert not torch.compiler.is_compiling()
 
 
+class Remembering(Net):
+    """Carries its state from batch to batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.state: Tensor | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.layer(x) if self.state is None else self.layer(x) + self.state
+        self.state = h.detach()
+        return h
+
+
+class Annealing(Net):
+    def __init__(self) -> None:
+        super().__init__()
+        self.temperature = 1.0
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.temperature *= 0.9
+        return self.layer(x) / self.temperature
+
+
+class Caching(Net):
+    """Makes a table the first time, and counts what does not matter."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table: Tensor | None = None
+        self.calls = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls += 1
+        if self.table is None:
+            self.table = torch.arange(4.0).cos()
+        return self.layer(x) * self.table
+
+
+def test_a_cache_is_a_constant() -> None:
+    assert names(record(Caching(), x(5, 4), training=True)) == ["linear", "mul"]
+
+
+class Asking(Net):
+    def forward(self, x: Tensor) -> Tensor:
+        x.requires_grad = True
+        return self.layer(x)
+
+
+def test_an_input_may_be_asked_for_its_gradient() -> None:
+    assert names(record(Asking(), x(5, 4), training=True)) == ["linear"]
+
+
+def test_batches_of_text_are_refused() -> None:
+    """Its tokens would be those of the batch that was recorded."""
+    inputs = Batch({"text": ["a", "b"], "y": x(2, 1)}, lambda model, batch: model(x(2, 4)).sum())
+    with pytest.raises(NotBatched, match=r"no tensors \(str\)"):
+        record(Net(), inputs, training=True)
+
+
 class Moving(Net):
     def forward(self, x: Tensor) -> Tensor:
-        self.extra = x.mean()
         self.layer.weight.data.mul_(0.5)
         return self.layer(x)
 
@@ -183,6 +242,8 @@ class Failing(Net):
     [
         (Moving(), "writes to a parameter"),
         (Caught(), "reads the value of a tensor"),
+        (Remembering(), "depends on what it kept"),
+        (Annealing(), "depends on what it kept"),
         (Shuffled(), "random numbers outside of torch"),
         (Jittered(), "random numbers outside of torch"),
         (Grown(), "adds or removes parameters or buffers"),

@@ -54,13 +54,16 @@ def arm_plot(rows: Sequence[ArmRow], *, seeds: Sequence[int], title: str, x_labe
     if not values:
         return nothing("arms", title)
     low, high = limits(means, values)
-    left = min(max(width_of(row.mean.name) for row in rows) + 8, WIDTH * 0.45)
+    left = min(max(width_of(row.mean.name) for row in rows) + 8, WIDTH * 0.35)
     right = max(width_of(row.mean.text) for row in rows) + 8
     x = Scale(low, high, left + 6, WIDTH - right - 6)
     bottom = len(rows) * ROW + 4
     grid = tag("path", d="".join(f"M{at(x(v))} 0V{at(bottom)}" for v, _ in x.ticks(6)), class_="grid")
-    name = [label((x.start + x.end) / 2, bottom + 2 * LINE, x_label, anchor="middle")] if x_label else []
-    joined = [tag("path", d=pair_line(rows, k, x), class_="pair") for k in range(len(seeds))]
+    x_label = shorten(x_label, WIDTH)
+    half = width_of(x_label) / 2
+    center = min(max((x.start + x.end) / 2, half), WIDTH - half)  # a label wider than the axis stays inside
+    name = [label(center, bottom + 2 * LINE, x_label, anchor="middle")] if x_label else []
+    joined = [tag("path", d=pair_line(rows, k, x), class_="tick pair", stroke_opacity=0.5) for k in range(len(seeds))]
     drawn = [tag("g", *dots(row, seeds, x, i), draw_mean(row.mean, x, middle(i), left)) for i, row in enumerate(rows)]
     said = " ".join(f"{row.mean.name}: {row.mean.text or row.mean.value}." for row in rows)
     height = bottom + (2.7 if x_label else 1.5) * LINE
@@ -92,7 +95,10 @@ def dots(row: ArmRow, seeds: Sequence[int], x: Scale, index: int) -> list[str]:
     known = [(seed, v) for seed, v in zip(seeds, row.values, strict=True) if v is not None and finite([v])]
     y = middle(index) - ABOVE
     told = [tag("title", visible(f"seed {seed}: {v:.4g}")) for seed, v in known]
-    return [tag("circle", text, cx=x(v), cy=y, r=2.5, class_="seed") for text, (_, v) in zip(told, known, strict=True)]
+    return [
+        tag("circle", text, cx=x(v), cy=y, r=2.5, class_="zero seed", fill_opacity=0.6)
+        for text, (_, v) in zip(told, known, strict=True)
+    ]
 
 
 def draw_mean(mean: Interval, x: Scale, y: float, left: float) -> str:

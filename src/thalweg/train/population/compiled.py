@@ -8,7 +8,8 @@ from torch import Tensor
 from thalweg.data.rows import Batch
 from thalweg.errors import ModelError
 from thalweg.train.compiled import OPTIONS, in_short, own_code, shape_of
-from thalweg.train.population.population import Population, whole_step
+from thalweg.train.population.population import Population
+from thalweg.train.population.steps import whole_step
 from thalweg.train.step import Window
 
 
@@ -28,6 +29,10 @@ class Compiled:
             raise ModelError("A step of one's own is taken eagerly.")
         self.shape = shape_of(window)
         self.forward = population.forward_of(window[0][0], training=True)
+        with torch.no_grad():  # what is made at the first pass and kept must not be made inside of the graph
+            leaves, buffers = [part.matrix for part in population.parts], population.buffers
+            own = {name: value.clone() for name, value in buffers.items()}
+            self.forward(population.named(leaves), own, window[0][0], population.noise, own=population.own)
         self.momenta: bool | None = None  # whether the graph takes momenta, which the first call decides
         options = {**OPTIONS, "guard_filter_fn": lambda checks: [False] * len(checks)}
         self.whole = torch.compile(own_code(whole_step), fullgraph=True, dynamic=False, options=options)

@@ -5,9 +5,9 @@ Here the word of an element is computed from its number, as in Salmon et al. 201
 1, 2, 3". Compiled it takes a tenth of the time of torch's generator on a CPU.
 
 An element's number is spread over 32 bits, once for all members and steps; then four rounds of a Feistel network mix
-its two halves with keys of 16 bits that come from (seed, step, layer), and each half decides on an element. All of it is
-integer arithmetic that never overflows, in int32 (16 bits times 15), which every device does alike; three rounds would
-leave members correlated.
+its two halves with keys of 16 bits that come from (seed, step, layer), and each half decides on an element. All of it
+is integer arithmetic that never overflows, in int32 (16 bits times 15), which every device does alike; three rounds
+would leave members correlated.
 """
 
 import math
@@ -56,19 +56,20 @@ def words(upper: Tensor, lower: Tensor, keys: Sequence[Any], scratch: Tensor | N
     """Two uniform integers of 16 bits, int32, for each number `[1, n]` and keys that broadcast against them.
 
     Args:
-        upper, lower: from `halves`.
+        upper: from `halves`.
+        lower: from `halves`.
         keys: six of 16 bits.
         scratch: `[3, ...]` of the result's shape to compute in, and to return parts of; fresh memory costs a large
             draw as much as its operations do.
     """
-    shape = torch.broadcast_shapes(upper.shape, getattr(keys[0], "shape", ()))
-    left, right, free = upper.new_empty((3, *shape)) if scratch is None else scratch
-    torch.bitwise_xor(upper, keys[0], out=left)
-    torch.bitwise_xor(lower, keys[1], out=right)
+    spare = [None, None, None] if scratch is None else list(scratch)
+    left = torch.bitwise_xor(upper, keys[0], out=spare.pop())
+    right = torch.bitwise_xor(lower, keys[1], out=spare.pop())
     for multiplier, key in zip(ROUNDS, keys[2:], strict=True):
-        torch.mul(right, multiplier, out=free)
-        free.add_(key).bitwise_right_shift_(MIDDLE).bitwise_and_(HALF).bitwise_xor_(left)
-        left, right, free = right, free, left
+        mixed = torch.mul(right, multiplier, out=spare.pop())
+        mixed.add_(key).bitwise_right_shift_(MIDDLE).bitwise_and_(HALF).bitwise_xor_(left)
+        spare.append(None if scratch is None else left)
+        left, right = right, mixed
     return left, right
 
 
@@ -123,7 +124,9 @@ class CounterNoise:
         right = right[:, : count - pairs]
         if torch.compiler.is_compiling():
             return torch.cat([left >= below, right >= below], 1).view(-1, *shape).to(dtype)
-        found = torch.empty((len(left), count), dtype=dtype, device=left.device)  # a tenth of the time of the line above
+        found = torch.empty(
+            (len(left), count), dtype=dtype, device=left.device
+        )  # a tenth of the time of the line above
         torch.ge(left, below, out=found[:, :pairs])
         torch.ge(right, below, out=found[:, pairs:])
         return found.view(-1, *shape)

@@ -70,6 +70,9 @@ def native(loss: LossFunction, own: bool) -> Criterion | None:
         spread = target if own else target.expand(lead, *target.shape)
         values, counted = each(outputs.flatten(0, 1), spread.flatten(0, 1))
         values = values.reshape(lead, rows, -1)
+        wide = spread.dim() > 2
+        if weight is not None and not wide:
+            counted = None  # as the loss has it: a row that is -100 has a loss of 0, and its weight counts
         share = None if counted is None else counted.reshape(values.shape).to(values.dtype)
         if weight is not None:
             of_row = weight[:, :, None].expand(values.shape)
@@ -77,7 +80,7 @@ def native(loss: LossFunction, own: bool) -> Criterion | None:
         if share is None:
             return values.mean((1, 2))
         total = share.sum((1, 2))
-        if weight is not None or spread.dim() > 2:  # a mean over nothing is 0 here, and NaN as torch has it below
+        if weight is not None or wide:  # a mean over nothing is 0 here, and NaN as torch has it below
             total = total.where(total > 0, 1)
         return (values * share).sum((1, 2)) / total
 

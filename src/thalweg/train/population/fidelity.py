@@ -16,7 +16,9 @@ from thalweg.train.population.forward import Forward, batched, stacked
 from thalweg.train.population.recorder import DROPOUTS, RECURRENT
 from thalweg.train.population.vmapped import Vmapped
 
-TOLERANCE = 1e-12  # relative to the largest number of a tensor, or 1; of float64, whose rounding is 1e-16
+TOLERANCE = 1e-12  # relative to the largest number of a tensor, or 1
+FINEST = 2.0**-52  # the rounding of float64
+COARSEST = 1e-2  # beyond it nothing agrees
 Maker = Callable[..., Forward | Vmapped]
 
 
@@ -62,12 +64,9 @@ def disagreement(
     Raises:
         NotBatched: from `make`.
     """
-    twin = clone(network).double().train(training)
-    exact = map_inputs(lambda x: x.double() if x.is_floating_point() else x, inputs)
+    twin, exact = in_float64(network, inputs, training=training)
     forward = make(twin, exact, training=training)
-    parameters, buffers = stacked(twin, members)
-    parameters = {name: varied(value, seed, offset=0.05) for seed, (name, value) in enumerate(parameters.items())}
-    buffers = {name: varied(value, seed) for seed, (name, value) in enumerate(buffers.items())}
+    parameters, buffers = members_of(twin, members)
     batches = [exact] + [map_inputs(lambda x, k=k: x.roll(k, 0) if x.dim() else x, exact) for k in range(1, members)]  # type: ignore[misc]
     singles = [
         alone(twin, {name: t[k].clone() for name, t in {**parameters, **buffers}.items()}, batches[k] if own else exact)
@@ -100,7 +99,8 @@ def agrees(
 ) -> bool:
     """Whether a population computes what its members do by themselves, up to rounding.
 
-    Where the network computes in a coarser type than float64 by itself, the tolerance is as much coarser.
+    The tolerance grows where it must: with the coarsest type that the network computes in by itself, and with how far a
+    rounding of its weights moves a single network, as a batch norm over two rows may by orders of magnitude.
 
     >>> agrees(nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3)), torch.randn(8, 4), training=True)
     True
@@ -108,11 +108,46 @@ def agrees(
     Raises:
         NotBatched: from `make`.
     """
-    rounding = 2.0**-52
+    twin, exact = in_float64(network, inputs, training=training)
+    rounding = max((torch.finfo(p.dtype).eps for p in twin.parameters() if p.is_floating_point()), default=FINEST)
     if make is batched:
-        exact = map_inputs(lambda x: x.double() if x.is_floating_point() else x, inputs)
-        rounding = batched(clone(network).double(), exact, training=training).program.tape.rounding or rounding
-    return disagreement(network, inputs, training=training, make=make, own=own) <= tolerance * rounding / 2.0**-52
+        rounding = max(rounding, batched(twin, exact, training=training).program.tape.rounding)
+    found = disagreement(network, inputs, training=training, make=make, own=own)
+    if found <= min(tolerance * rounding / FINEST, COARSEST):
+        return True
+    return found <= min(10 * sensitivity(twin, exact, by=rounding), COARSEST)
+
+
+def in_float64(network: nn.Module, inputs: Inputs, *, training: bool) -> tuple[nn.Module, Inputs]:
+    """A copy of the network and the inputs in float64; as they are where its own code wants another type."""
+    twin = clone(network).double().train(training)
+    exact = map_inputs(lambda x: x.double() if x.is_floating_point() else x, inputs)
+    try:
+        alone(twin, {}, exact)
+    except Exception:
+        return clone(network).train(training), inputs
+    return twin, exact
+
+
+def members_of(twin: nn.Module, members: int) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Parameters and buffers of members that differ, `[K, *shape]` by name."""
+    parameters, buffers = stacked(twin, members)
+    return (
+        {name: varied(value, seed, offset=0.05) for seed, (name, value) in enumerate(parameters.items())},
+        {name: varied(value, seed) for seed, (name, value) in enumerate(buffers.items())},
+    )
+
+
+def sensitivity(twin: nn.Module, inputs: Inputs, *, by: float) -> float:
+    """How far outputs, gradients and buffers of a network move with a relative change of its weights."""
+    parameters, buffers = ({name: t[0] for name, t in part.items()} for part in members_of(twin, 1))
+    before = alone(twin, {**parameters, **buffers}, inputs)
+    draw = torch.Generator().manual_seed(0)
+    moved = {
+        name: t * (1 + by * torch.randn(t.shape, generator=draw, dtype=torch.float64)).to(t)
+        for name, t in parameters.items()
+    }
+    return max(map(gap, alone(twin, {**moved, **buffers}, inputs), before), default=0.0)
 
 
 def varied(value: Tensor, seed: int, *, offset: float = 0.0) -> Tensor:

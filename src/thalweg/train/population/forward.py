@@ -15,10 +15,16 @@ from thalweg.train.population.tape import NotBatched, Slot
 
 
 class Forward:
-    """K networks as one, on batches of one shape and in one mode. Made by `batched`."""
+    """K networks as one, on batches of one shape and in one mode. Made by `batched`.
 
-    def __init__(self, program: Program) -> None:
+    Args:
+        program: the recorded forward pass.
+        names: of the inputs that it was recorded on, where they are a dictionary.
+    """
+
+    def __init__(self, program: Program, names: tuple[str, ...]) -> None:
         self.program = program
+        self.names = names
         self.draws = program.tape.draws  # of noise, by a forward pass
 
     def __call__(
@@ -48,7 +54,8 @@ class Forward:
         for slots, given in ((tape.parameters, parameters), (tape.buffers, buffers)):
             for name, number in slots.items():
                 values[number] = rooted(given[name], tape.shapes[number], name)
-        for number, tensor in zip(tape.inputs, tensors_of(inputs), strict=True):
+        tensors = [inputs[name] for name in self.names] if isinstance(inputs, dict) else tensors_of(inputs)
+        for number, tensor in zip(tape.inputs, tensors, strict=True):
             value: Value = Each(tensor) if own else tensor
             if value.shape != tape.shapes[number]:
                 raise ValueError(
@@ -79,7 +86,8 @@ def batched(network: nn.Module, inputs: Inputs, *, training: bool) -> Forward:
 
     The network runs once and what it calls is recorded; each call then is made for all members at once: a linear layer
     as one batched product, a convolution as one of K groups, whatever has no rule by `torch.func.vmap`. Models that
-    use torch's functions in any order work; what reads a tensor's values in Python does not.
+    use torch's functions in any order work; what reads a tensor's values in Python does not. Numbers of Python's, as
+    an attribute that a schedule changes from outside, are those of the recording.
 
     Args:
         network: any module; it stays as it is.
@@ -98,7 +106,8 @@ def batched(network: nn.Module, inputs: Inputs, *, training: bool) -> Forward:
     >>> outputs.shape, bool((outputs[2] - third).abs().max() < 1e-6)
     (torch.Size([4, 5, 1]), True)
     """
-    forward = Forward(Program(record(network, inputs, training=training)))
+    names = tuple(inputs) if isinstance(inputs, dict) else ()
+    forward = Forward(Program(record(network, inputs, training=training)), names)
     trial(forward, network, inputs)
     return forward
 

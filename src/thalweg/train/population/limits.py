@@ -71,7 +71,7 @@ class Limits:
 
 def blocks(matrix: Tensor, shapes: Shapes) -> Iterator[Tensor]:
     """Views `[K, *shape]` of the parameters in a `[K, P]` matrix."""
-    pieces = matrix.split([shape.numel() for shape in shapes], 1)
+    pieces = torch.split(matrix, [shape.numel() for shape in shapes], 1)
     return (piece.view(-1, *shape) for piece, shape in zip(pieces, shapes, strict=True))
 
 
@@ -91,7 +91,8 @@ def renormed(parameter: Tensor, limit: Tensor, groups: int) -> Tensor:
     if parameter.dim() < 3:
         return parameter
     shape = parameter.shape
-    cut = parameter.unflatten(1, (groups, -1)) if groups else parameter[:, None]  # [K, groups, in, units, ...]
+    lead = (shape[0], groups, -1) if groups else (shape[0], 1)
+    cut = parameter.view(*lead, *shape[2 if groups else 1 :])  # [K, groups, in, units, ...]
     rest = (2, *range(4, cut.dim())) if groups else tuple(range(3, cut.dim()))
     norm = torch.linalg.vector_norm(cut, dim=rest, keepdim=True)
     own = limit.view(-1, *[1] * (cut.dim() - 1))

@@ -52,10 +52,10 @@ class Alone:
         """Inside, a forward pass of the network drops as the counter says."""
 
         def enter(*_: Any) -> None:
-            self.noise.at(self.done).__enter__()
+            self.noise.at(self.done).__enter__()  # type: ignore[no-untyped-call]
 
         def leave(*_: Any) -> None:
-            self.noise.__exit__(None, None, None)
+            self.noise.__exit__(None, None, None)  # type: ignore[no-untyped-call]
 
         before = self.network.register_forward_pre_hook(enter)
         after = self.network.register_forward_hook(leave, always_call=True)

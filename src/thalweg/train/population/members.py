@@ -152,7 +152,7 @@ def architecture(network: nn.Module) -> Hashable:
 def settings(module: nn.Module) -> tuple[tuple[str, Any], ...]:
     """The plain attributes of a module, but for rates of dropout."""
     plain = (bool, int, float, str, type(None), tuple)
-    found = []
+    found: list[tuple[str, Any]] = []
     for name, value in sorted(vars(module).items()):
         if name.startswith("_"):
             continue
@@ -162,5 +162,5 @@ def settings(module: nn.Module) -> tuple[tuple[str, Any], ...]:
         elif isinstance(value, plain) and name != "training":
             found.append((name, repr(value)))
         elif callable(value) and not isinstance(value, nn.Module):
-            found.append((name, getattr(value, "__qualname__", type(value).__qualname__)))
+            found.append((name, str(getattr(value, "__qualname__", type(value).__qualname__))))
     return tuple(found)

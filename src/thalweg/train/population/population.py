@@ -5,9 +5,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import grad_and_value
 
-from thalweg.data.rows import Inputs, tensors_of
+from thalweg.data.rows import Inputs, map_inputs, tensors_of
 from thalweg.errors import UsageError
 from thalweg.measure.untouched import untouched
 from thalweg.train.clone import clone, set_tensors, tensors
@@ -22,6 +21,7 @@ from thalweg.train.population.members import (
     refused,
     require_rows_apart,
 )
+from thalweg.train.population.steps import train_step
 from thalweg.train.population.tape import NotBatched
 from thalweg.train.population.update import (
     limits_of,
@@ -30,7 +30,6 @@ from thalweg.train.population.update import (
     require_room,
     row_of,
     stacked,
-    update_,
 )
 from thalweg.train.step import Window, stepper_of
 
@@ -136,9 +135,9 @@ class Population:
         inputs, target, *weight = batch
         chosen = None if self.rows is None else chosen_rows(self.rows, required(positions))
         weights = as_weights(self._spread(weight), chosen, self.parts[0].matrix.dtype)
-        momenta = self._numbers(momenta)
-        arguments = (inputs, target, weights, self._numbers(rates), momenta)
-        if self.compiled is not None and self.compiled.takes(batch, momenta):
+        cycled = self._numbers(momenta)
+        arguments = (inputs, target, weights, self._numbers(rates), cycled)
+        if self.compiled is not None and self.compiled.takes(batch, cycled):
             return self.compiled(self, *arguments)  # type: ignore[no-any-return]
         return train_step(self, self.forward_of(inputs, training=True), *arguments)
 
@@ -179,7 +178,7 @@ class Population:
             for name, value in part.state.items():
                 if name not in part.slots[slot]:
                     continue
-                pieces = value[slot].split(sizes) if value.dim() > 1 else [value[slot]] * len(sizes)
+                pieces = torch.split(value[slot], sizes) if value.dim() > 1 else [value[slot]] * len(sizes)
                 for own, shape, piece in zip(part.names, part.shapes, pieces, strict=True):
                     found[f"{name}.{own}"] = (piece.view(shape) if value.dim() > 1 else piece).clone()
             if "step" in part.slots[slot]:
@@ -188,7 +187,7 @@ class Population:
 
     @torch.no_grad()
     def replace(self, slot: int, member: Member) -> None:
-        """Puts another member into a slot: weights, buffers, state, hyper-parameters, noise. The others stay bit by bit.
+        """Puts another member into a slot, in place: the others stay bit by bit, and nothing is compiled again.
 
         Raises:
             UsageError: for a member of another bucket, or that needs what no member had when the population was made.
@@ -233,59 +232,6 @@ class Population:
                 old[slot] = empty.get(name, torch.inf) if own is None else own[0]
         for (_, _, old), (_, _, own) in zip(self.limits.regularizers, new.regularizers, strict=True):
             put(old, own, slot)
-
-
-def train_step(
-    population: Population,
-    forward: Any,
-    inputs: Inputs,
-    target: Tensor | None,
-    weight: Tensor | None,
-    rates: Tensor,
-    momenta: Tensor | None,
-) -> Tensor:
-    """Forward, backward and update of all members, eagerly; in one graph it is `whole_step`."""
-    noise = None if population.noise is None else population.noise.at(population.streams, population.steps)
-    leaves = [part.matrix.detach().requires_grad_() for part in population.parts]
-    with torch.enable_grad():
-        outputs = forward(population.named(leaves), population.buffers, inputs, noise, own=population.own)
-        losses = population.criterion(outputs, target, weight)
-        gradients = torch.autograd.grad(losses.sum(), leaves)
-    finish(population, list(gradients), rates, momenta)
-    return losses.detach()
-
-
-def whole_step(
-    population: Population,
-    forward: Any,
-    inputs: Inputs,
-    target: Tensor | None,
-    weight: Tensor | None,
-    rates: Tensor,
-    momenta: Tensor | None,
-) -> Tensor:
-    """The same in terms that the compiler sees through."""
-    noise = None if population.noise is None else population.noise.at(population.streams, population.steps)
-
-    def total(leaves: list[Tensor], buffers: dict[str, Tensor]) -> tuple[Tensor, tuple[Tensor, dict[str, Tensor]]]:
-        outputs = forward(population.named(leaves), buffers, inputs, noise, own=population.own)
-        losses = population.criterion(outputs, target, weight)
-        return losses.sum(), (losses, buffers)
-
-    buffers = {name: value.clone() for name, value in population.buffers.items()}
-    matrices = [part.matrix for part in population.parts]
-    gradients, (_, (losses, moved)) = grad_and_value(total, has_aux=True)(matrices, buffers)
-    for name, value in population.buffers.items():
-        value.copy_(moved[name])
-    finish(population, list(gradients), rates, momenta)
-    return losses.detach()  # type: ignore[no-any-return]
-
-
-@torch.no_grad()
-def finish(population: Population, gradients: list[Tensor], rates: Tensor, momenta: Tensor | None) -> None:
-    """The update, and the count of it."""
-    update_(population.parts, gradients, population.limits, rates, momenta)
-    population.steps.add_(1)
 
 
 def require_one_program(members: Sequence[Member], own: bool) -> None:
@@ -339,8 +285,6 @@ def one_of(window: Window, own: bool) -> Window:
 
 
 def first_of(inputs: Inputs) -> Inputs:
-    from thalweg.data.rows import map_inputs
-
     return map_inputs(lambda value: value[0], inputs)
 
 

@@ -158,8 +158,11 @@ class Recorder(TorchFunctionMode):
             with self:
                 return OPENED[function](*args, **kwargs)
         tensors = list(tensors_in((args, kwargs)))
-        if getattr(function, "__name__", "") == "__set__" and isinstance(args[1], Tensor):
-            self.refuse("it puts another tensor in the place of one (x.data = y)")
+        if getattr(function, "__name__", "") == "__set__":
+            if isinstance(args[1], Tensor):
+                self.refuse("it puts another tensor in the place of one (x.data = y)")
+            if args[1] is True and args[0].requires_grad:
+                return None  # x.requires_grad = True, of an input: ours has a gradient already
         varying = any(self.numbers.get(id(t)) in self.varying for t in tensors)
         if varying:
             self.refuse_reads(function, args)

@@ -72,7 +72,7 @@ class Block:
         placed = tree_map(lambda v: 0 if isinstance(v, Tensor) else None, hyper)
         mapped = vmap(self.rule.update, in_dims=(0, 0, 0, 0, placed))
         if isinstance(self.rule, BY_ELEMENT):
-            return mapped(gradient, self.state, count, matrix, hyper)  # type: ignore[no-any-return]
+            return mapped(gradient, self.state, count, matrix, hyper)
         slots = [dict(zip(self.state, pieces, strict=True)) for pieces in zip(*self._pieces(), strict=True)]
         move = partial(muons, self.rule) if isinstance(self.rule, Muon) else mapped
         found = [
@@ -134,7 +134,7 @@ def muons(
     direction = mix(gradient, buffer, momentum) if rule.nesterov else buffer
     matrices = direction.flatten(2)
     pairs = zip(matrices.unbind(), hyper["eps"].to(torch.bfloat16).unbind(), strict=True)
-    made = [orthogonal(matrix, rule.ns_coefficients, rule.ns_steps, eps) for matrix, eps in pairs]  # type: ignore[arg-type]
+    made = [orthogonal(matrix, rule.ns_coefficients, rule.ns_steps, eps) for matrix, eps in pairs]
     update = torch.stack(made).to(parameter.dtype)
     change = -lr * adjustment(matrices.shape[1:], rule.adjust_lr_fn) * update.reshape(parameter.shape)
     return change + shrinkage(parameter, lr, decay), {"momentum_buffer": buffer}
@@ -192,8 +192,8 @@ def require_room(part: Block, optimizer: Optimizer) -> None:
     numbers = numbers_of(optimizer)
     if more := [name for name in part.off if numbers.get(name) and not (part.spared and name == "weight_decay")]:
         raise UsageError(
-            f"{type(optimizer).__name__} of the new member has {more[0]}={numbers[more[0]]!r}, for which the population "
-            "has no room: it was 0 for all members when it was made. Make a new population."
+            f"{type(optimizer).__name__} of the new member has {more[0]}={numbers[more[0]]!r}, and the population has "
+            "no room for it: it was 0 for all members when it was made. Make a new population."
         )
 
 

@@ -96,7 +96,7 @@ def of(cell: Cell, *, one_offset: bool = True) -> Rule:
         ends: list[State] = []
         for layer in range(num_layers):
             if layer and dropout > 0 and train and run.noise is not None:
-                assert isinstance(x, Each)
+                assert isinstance(x, Each)  # [K, T, B, H]: elements are counted with the times first
                 x = Each(run.noise.dropout(x.tensor, dropout, layer=run.layer + layer - 1))
             sides = []
             for backward in range(directions):
