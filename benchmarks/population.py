@@ -16,6 +16,7 @@ counted. With `--gpu`: trials per second for K up to 1,024 against the eager loo
 import argparse
 import copy
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from itertools import pairwise
@@ -220,7 +221,7 @@ def interleaved(forms: dict[str, Callable[[], object]], rounds: int, seconds: fl
     return found
 
 
-def measure(build: Build, draw: Draw, batch_size: int, count: int, steps: int, rounds: int, *, graphs: bool) -> str:
+def measure(build: Build, draw: Draw, batch_size: int, count: int, steps: int, rounds: int, *, graphs_too: bool) -> str:
     """A row of the table."""
     torch.manual_seed(0)
     members, batch = members_of(build, count, batch_size), draw(batch_size)
@@ -229,7 +230,7 @@ def measure(build: Build, draw: Draw, batch_size: int, count: int, steps: int, r
         rates = [float(member.optimizer.lr) for member in members]
         forms = {"chosen": lambda: choice.form.step(batch, rates), "fused": fused(members, batch)}
         forms["ours"] = singles(members, batch, compiled=False)
-        if graphs:
+        if graphs_too:
             forms["one graph each"] = singles(members, batch, compiled=True)
         times = interleaved(forms, rounds)
     best = min((name for name in forms if name not in ("chosen", "fused")), key=lambda n: statistics.median(times[n]))
@@ -238,11 +239,13 @@ def measure(build: Build, draw: Draw, batch_size: int, count: int, steps: int, r
         for name in ("fused", best)
     }
     step = statistics.median(times["chosen"]) * 1e3
+    print(f"{count} members: {choice.reason}", file=sys.stderr, flush=True)
     name = choice.reason.split(" is the fastest")[0] if "fastest" in choice.reason else f"loop: {choice.reason}"
     return f"{count} | {name} | {step:.2f} | {ratios['fused']:.2f}x | {ratios[best]:.2f}x ({best})"
 
 
-HEAD = "| network | K | chosen | ms per step of all | of the fused loop | of our fastest single runs |\n|---|---|---|---|---|---|"
+HEAD = """| network | K | chosen | ms per step of all | of the fused loop | of our fastest single runs |
+|---|---|---|---|---|---|"""
 
 
 def on_gpu(rounds: int) -> None:
@@ -258,7 +261,7 @@ def on_gpu(rounds: int) -> None:
         forms = {
             "population": lambda c=choice, r=rates: c.form.step(batch, r),
             "eager": eager,
-            "graphs": graphs(members, batch),
+            "graphs": captured_steps(members, batch),
         }
         speeds = {}
         for name, form in forms.items():
@@ -311,16 +314,18 @@ def main() -> None:
     long = 10**6  # updates: compiling is worth it
     if options.only in (None, "digits"):
         for count in options.k or (16, 64):
-            row = measure(mlp(64, 64, 64, 10), numbers(64), 64, count, long, options.rounds, graphs=True)
+            row = measure(mlp(64, 64, 64, 10), numbers(64), 64, count, long, options.rounds, graphs_too=True)
             print(f"| MLP 64-64-64-10 | {row} |", flush=True)
     if options.only in (None, "wide"):
-        row = measure(mlp(784, 128, 10), numbers(784), 128, (options.k or [16])[0], long, options.rounds, graphs=True)
+        row = measure(
+            mlp(784, 128, 10), numbers(784), 128, (options.k or [16])[0], long, options.rounds, graphs_too=True
+        )
         print(f"| MLP 784-128-10 | {row} |", flush=True)
     if options.only in (None, "architectures"):
         for name, (build, draw, batch_size) in ARCHITECTURES.items():
             if options.architecture in (None, name):
                 row = measure(
-                    build, draw, batch_size, (options.k or [16])[0], options.steps, options.rounds, graphs=False
+                    build, draw, batch_size, (options.k or [16])[0], options.steps, options.rounds, graphs_too=False
                 )
                 print(f"| {name} | {row} |", flush=True)
 

@@ -93,7 +93,7 @@ def test_a_second_cause_is_mended_on_top_of_the_first():
     best, effect = at.run([*changes("a", causes=("input_scale",)), *changes("b", causes=("lr_too_low",))])
     assert best.names == ("a", "b")  # type: ignore[attr-defined]
     assert effect is not None
-    assert effect.mean > 0.3
+    assert effect.low > 0
 
 
 def test_a_quick_start_alone_is_no_gain():

@@ -166,38 +166,6 @@ def sign_flip_test(differences: Sequence[float], *, draws: int = DRAWS, seed: in
     return float((np.abs(sums) >= least).mean())
 
 
-def sign_flip_interval(
-    differences: Sequence[float], *, draws: int = DRAWS, seed: int = 0
-) -> tuple[float, float] | None:
-    """The centers that the sign-flip test does not reject at 0.05: an exact 95 % interval without normality.
-
-    The means of the 2ⁿ - 1 subsets of the differences divide the line into 2ⁿ parts which hold the center of a
-    symmetric distribution with equal probability; the outer 2.5 % of the parts are left out on each side.
-
-    Args:
-        differences: up to 20 are taken with all subsets, more with drawn ones.
-        draws: of subsets.
-        seed: of the draws.
-
-    Returns:
-        The limits; None for fewer than 6 differences, of which no part is that small.
-
-    Source: Hartigan 1969, "Using Subsample Values as Typical Values".
-
-    >>> [round(limit, 3) for limit in sign_flip_interval([0.1, 0.3, 0.2, 0.4, 0.9, 0.2, 0.1, 0.3])]
-    [0.15, 0.55]
-    """
-    values = np.asarray(differences, dtype=np.float64)
-    if len(values) > EXACT:
-        rows = np.random.default_rng(seed).integers(2, size=(draws, len(values)), dtype=np.int8)
-        sums, sizes = rows @ values, rows.sum(axis=1)
-    else:
-        sums, sizes = subset_sums(values), subset_sums(np.ones(len(values)))
-    means = np.sort(sums[sizes > 0] / sizes[sizes > 0])
-    outer = int(LEVEL / 2 * (len(means) + 1))
-    return None if outer == 0 else (float(means[outer - 1]), float(means[-outer]))
-
-
 def subset_sums(values: Array) -> Array:
     """`[2ⁿ]`: the sum of each subset, the empty one first."""
     sums = np.zeros(1)

@@ -1,8 +1,8 @@
 """Which changes mend a training: scanned on its own seed, the best tried on fresh seeds, then the next on top of it.
 
 The most suspected change is looked at first, alone; then the next two, the next four and so on, each group by halves:
-all take a sixteenth of the training's steps, the better half an eighth, then a quarter. A candidate is compared with
-what the training reached with all its steps, so that a quick start alone is not taken for a gain.
+all take a thirty-second of the training's steps, the better half a sixteenth, and so on up to a quarter. A candidate is
+compared with what the training reached with all its steps, so that a quick start alone is not taken for a gain.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -16,12 +16,13 @@ from thalweg.measure.score import Score
 from thalweg.probes.harm import BEST, SHARE
 from thalweg.rules.harm import errors_of
 
-MARKS = (1 / 16, 1 / 8, 1 / 4)  # of the training's steps
+MARKS = (1 / 32, 1 / 16, 1 / 8, 1 / 4)  # of the training's steps
 LAST = (1 / 2, 1.0)  # at which the best is looked at if it is not above the training before
 LEAST_STEPS = 20  # to a mark
 LEAST_GAIN = 0.02  # of accuracy or R2: less is not worth a change
 ROUNDS = 4
 EARLY = 0.5  # of what is wanted, which a training that will reach it has after its first steps
+GENERIC = "underfitting"
 FURTHER = 0.4  # of the budget, after which nothing more is looked at if something is above the training already
 
 
@@ -109,12 +110,19 @@ class Search:
         return base, total
 
     def worth_joining(self, leader: Candidate, changes: Sequence[Change]) -> list[Change]:
-        """What is tried on top of what was accepted: everything if it is far from enough, else for causes left over."""
+        """What is tried on top of what was accepted: everything if it is far from enough, else for causes left over.
+
+        Of those the most suspected change each; that a training fits too little is what other causes lead to.
+        """
         good = self.promises(leader.score, leader.entry.share)
         if not good and not self.promises(leader.arm.score(MARKS[-1], seed=self.seed), MARKS[-1]):
             return list(changes)
-        mended = {cause for change in leader.arm.changes for cause in change.causes}
-        return [c for c in changes if any(cause in self.alarms and cause not in mended for cause in c.causes[:1])]
+        mended = {cause for change in leader.arm.changes for cause in change.causes} | {GENERIC}
+        first: dict[str, Change] = {}
+        for change in changes:
+            if change.causes and change.causes[0] in self.alarms and change.causes[0] not in mended:
+                first.setdefault(change.causes[0], change)
+        return list(first.values())
 
     def promises(self, score: Score | None, share: float) -> bool:
         """Whether a training is on its way to leave nothing to mend: most of it is learned in the first steps."""
@@ -139,7 +147,7 @@ class Search:
             good = best is not None and self.promises(best.score, best.entry.share)
             if above and (good or base.budget.left < until):
                 return best
-        if best is not None and not best.entry.clear:
+        if best is not None and not best.entry.clear and base is self.control:
             self.follow(base, best)
         return best if best is not None and best.entry.clear else None
 
@@ -168,6 +176,8 @@ class Search:
         """Trains a candidate up to a mark and compares it; False where the time or its outputs do not allow it."""
         arm, entry = candidate.arm, candidate.entry
         share = min(max(share, LEAST_STEPS / max(arm.num_steps, 1)), 1.0)
+        if candidate.score is not None and entry.share >= share:
+            return True
         if not base.budget.affords(arm.seconds_to(share, self.seed, self.pace) + self.spare):
             entry.reason = entry.reason or "no time was left to try it"
             return False
@@ -210,7 +220,7 @@ class Search:
 
     def shares(self, entry: Tried) -> list[float]:
         """At which both are looked at: where it was clear on the run's own seed, and as far as it was trained there."""
-        return list(dict.fromkeys((entry.clear, max(entry.share, MARKS[-1]))))
+        return list(dict.fromkeys((entry.clear, max(entry.share, min(4 * entry.clear, 1.0)))))
 
     def reserve(self, base: Arm, best: Candidate | None) -> float:
         """Seconds to keep for the first look at the best on fresh seeds."""
