@@ -10,7 +10,7 @@ from torch import nn
 import thalweg as tw
 from thalweg.doctor.diagnose import diagnose
 from thalweg.findings import CAUSES
-from thalweg.fix.catalog import FAMILIES, HEAD, changes_for, situation_of
+from thalweg.fix.catalog import FAMILIES, HEAD, changes_for, combinations, situation_of
 from thalweg.fix.change import Change, carried_out
 from thalweg.fix.mend import patient
 
@@ -80,3 +80,31 @@ def test_changes_come_by_suspicion(tmp_path: Path):
 @pytest.mark.parametrize("causes", [tuple(HEAD), *(causes for causes, _ in FAMILIES.values())], ids=str)
 def test_causes_are_words_of_the_vocabulary(causes: tuple[str, ...]):
     assert set(causes) <= set(CAUSES)
+
+
+def test_combinations_join_what_fits():
+    head = [Change(n, n, part="head", causes=("loss_head_mismatch",), suspicion=9) for n in ("free", "softmax")]
+    others = [
+        Change("standardize", "s", {"preprocessing": "standardize"}, causes=("input_scale",)),
+        Change("higher_rate", "r", {"optimizer.lr": 0.1}, causes=("lr_too_low",)),
+        Change("batch_norm", "n", part="norm", network=lambda network, _: network, causes=("vanishing",)),
+    ]
+    found = names(combinations([*head, *others]))
+    assert found[:2] == ["free+standardize", "softmax+standardize"]
+    assert "free+standardize+higher_rate" in found
+    assert "free+standardize+batch_norm" in found
+    assert not any("free" in name and "softmax" in name for name in found)
+    assert len(found) == len(set(found))
+    assert combinations([]) == []
+
+
+def test_too_few_outputs_for_the_classes(tmp_path: Path):
+    model = nn.Sequential(nn.Linear(6, 16), nn.ReLU(), nn.Linear(16, 1), nn.Sigmoid())
+    y = torch.bucketize(X[:, 0], torch.tensor([-0.5, 0.5]))
+
+    def loss(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        return ((output[:, 0] - target) ** 2).mean()
+
+    found = offered(tmp_path, model, y, loss=loss)
+    assert "outputs" in names(found)
+    assert "last_softmax" not in names(found)

@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 import thalweg as tw
-from thalweg.fix.change import Change, balanced_classes, carried_out, may_balance
+from thalweg.fix.change import Change, balanced_classes, carried_out, joined, may_balance
 from thalweg.fix.networks import WithActivation, without_last
 
 X = torch.randn(120, 4, generator=torch.Generator().manual_seed(0))
@@ -92,3 +92,25 @@ def test_what_joins():
     assert rate.joins(ELU)
     assert ELU.joins(FREE)
     assert not ELU.joins(ELU)
+
+
+def test_joined_changes_are_made_in_their_order(tmp_path: Path):
+    given = experiment(tmp_path)
+    rate = Change("rate", "a rate", {"optimizer.lr": 0.3})
+    both = joined(joined(ELU, FREE), rate)
+    assert (both.name, both.loss, both.text) == ("elu+free+rate", "cross_entropy", "ELU; free numbers; a rate")
+    changed, asked = carried_out(given, plan(), [both], X[:8])
+    network = changed._set_up(asked).network
+    assert "ReLU()" not in str(network).replace("ELU()", "")
+    assert "Softmax" not in str(network)
+    assert asked.optimizer.lr == 0.3
+    one_by_one, _ = carried_out(given, plan(), [ELU, FREE, rate], X[:8])
+    other = one_by_one._set_up(asked).network
+    assert torch.equal(network.eval()(X), other.eval()(X))
+
+
+def test_joined_without_anything_to_change():
+    nothing = Change("nothing", "", network=lambda *_: None)
+    both = joined(nothing, nothing)
+    assert both.network is not None
+    assert both.network(build(), X[:4]) is None

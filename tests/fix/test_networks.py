@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from thalweg.fix.networks import (
     WithActivation,
     WithLast,
+    WithOutputs,
     between_layers,
     registered,
     unfrozen,
@@ -163,3 +164,15 @@ def test_layers_in_a_list_are_registered():
     assert len(list(changed.parameters())) == 6
     assert torch.equal(changed(x), network(x))
     assert registered(sequential(nn.ReLU()), x) is None
+
+
+def test_a_last_layer_with_other_outputs():
+    x = torch.randn(5, 4)
+    network = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 1), nn.Sigmoid())
+    changed = unchanged(network, WithOutputs(3), x)
+    assert changed is not None
+    assert changed(x).shape == (5, 3)
+    assert head_of(changed(x)).kind == "none"
+    assert torch.equal(changed[0].weight, network[0].weight)
+    convolution = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten())
+    assert WithOutputs(3)(convolution, torch.randn(2, 1, 4, 4)) is None

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from thalweg.fix.change import Change
+from thalweg.fix.change import Change, joined
 from thalweg.fix.search import MARKS, Search, wanted_of
 from thalweg.measure.score import Score
 from thalweg.probes.budget import Budget
@@ -56,6 +56,12 @@ class Arm:
 
     def with_changes(self, changes: list[Change]) -> "Arm":
         return replace(self, changes=(*self.changes, *changes))
+
+    def knows(self, seed: int) -> bool:
+        return (self.names, seed) in self.spent
+
+    def seat(self, seeds: list[int], share: float) -> None:
+        """They go one by one here."""
 
     def forget(self, **_: Any) -> None:
         """Nothing is kept."""
@@ -139,3 +145,14 @@ def test_what_is_wanted():
     assert wanted_of(own, None) == pytest.approx(0.1 + 0.8 * 0.9)
     assert wanted_of(own, 0.6) == 0.6
     assert wanted_of(own, 0.99) == wanted_of(own, None)
+
+
+def test_faults_that_hide_each_other_are_mended_at_once():
+    """Neither change gains anything alone."""
+    courses = {("a",): Course(0.3), ("b",): Course(0.3), ("c",): Course(0.3), ("a+b",): Course(0.9)}
+    at = search(courses)
+    at.combine = lambda given: [joined(given[0], given[1])]
+    best, effect = at.run(changes("a", "b", "c"))
+    assert best.names == ("a+b",)  # type: ignore[attr-defined]
+    assert effect is not None
+    assert effect.real

@@ -1,9 +1,11 @@
 """One way of training on several seeds at once, each advanced only as far as it must be to be compared."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from thalweg.data.feeder import Feeder
 from thalweg.data.rows import Inputs
 from thalweg.examination import bench_of, num_steps_of
 from thalweg.fix.change import Change, carried_out
@@ -11,6 +13,7 @@ from thalweg.measure.head import Head
 from thalweg.measure.score import Score
 from thalweg.plan import Plan
 from thalweg.probes.budget import Budget
+from thalweg.probes.lanes import Lanes
 from thalweg.probes.twin import Lane, Twin
 from thalweg.train.clone import clone
 
@@ -18,6 +21,51 @@ if TYPE_CHECKING:
     from thalweg.experiment import Experiment
 
 FEWEST = 5  # steps to a look
+
+
+class Crew:
+    """Trainings that go on together, with the time that they take.
+
+    Args:
+        twins: on seeds of their own.
+        steps: updates that each is to make, at most.
+    """
+
+    def __init__(self, twins: Sequence[Twin], *, steps: int) -> None:
+        self.lanes, self.seconds = Lanes(twins, steps=steps), 0.0
+
+    def advance(self, steps: int, *, budget: Budget) -> None:
+        started = time.thread_time()
+        self.lanes.advance(steps, budget=budget)
+        self.seconds += time.thread_time() - started
+
+
+@dataclass
+class Seat:
+    """One training of a crew, told like a `Lane`."""
+
+    crew: Crew
+    place: int
+
+    @property
+    def done(self) -> int:
+        return self.crew.lanes.done(self.place)
+
+    @property
+    def lost(self) -> bool:
+        return self.crew.lanes.lost(self.place)
+
+    @property
+    def pace(self) -> float:
+        """Seconds of a step of one of them."""
+        return self.crew.seconds / max(self.done, 1) / len(self.crew.lanes)
+
+    def advance(self, steps: int, *, budget: Budget) -> None:
+        """Takes all of them so many steps further."""
+        self.crew.advance(steps, budget=budget)
+
+    def score(self, *, rows: int | None = None) -> Score | None:
+        return self.crew.lanes.score(self.place, rows=rows)
 
 
 @dataclass
@@ -39,7 +87,8 @@ class Arm:
     sample: Inputs
     rows: int | None
     budget: Budget
-    lanes: dict[int, Lane] = field(default_factory=dict)
+    lanes: "dict[int, Lane | Seat]" = field(default_factory=dict)
+    feeders: tuple[Feeder, Feeder] | None = None  # of training and validation rows
     scores: dict[tuple[int, int], Score | None] = field(default_factory=dict)  # by seed and steps
     head: Head | None = None
     balanced: bool = False  # whether classes count alike in the score
@@ -64,16 +113,24 @@ class Arm:
         if self.head is None:
             start = clone(setup.network)
             self.head = bench_of(start, experiment.loss, setup, data, plan=plan, budget=self.budget).head
+        if self.feeders is None:  # what prepares the rows is fitted on the same ones under every seed
+            train = setup.feeder(data.train, batch_size=plan.batch_size, seed=seed)
+            self.feeders = train, setup.held_out(data.validation, plan.batch_size)
         return Twin(
             network=setup.network,
             loss=experiment.loss,
             plan=plan,
             num_steps=self.num_steps,
-            train=setup.feeder(data.train, batch_size=plan.batch_size, seed=seed),
-            validation=setup.held_out(data.validation, plan.batch_size),
+            train=self.feeders[0].like(seed=seed),
+            validation=self.feeders[1],
             task=data.task,
             head=self.head,
         )
+
+    def seat(self, seeds: Sequence[int], share: float) -> None:
+        """Begins the trainings of some seeds as one population."""
+        crew = Crew([self.twin(seed) for seed in seeds], steps=self.steps_at(share))
+        self.lanes |= {seed: Seat(crew, place) for place, seed in enumerate(seeds)}
 
     def steps_at(self, share: float) -> int:
         """Updates to a share of the training."""
@@ -105,9 +162,15 @@ class Arm:
             self.scores[seed, steps] = self.constant if found is None else found
         return self.scores[seed, steps]
 
+    def knows(self, seed: int) -> bool:
+        """Whether it was begun on a seed."""
+        return seed in self.lanes or any(own == seed for own, _ in self.scores)
+
     def with_changes(self, changes: Sequence[Change]) -> "Arm":
         """Another arm with these changes besides."""
-        return replace(self, changes=(*self.changes, *changes), lanes={}, scores={}, head=None, steps_taken=0)
+        head = None if any(change.network is not None or change.loss is not None for change in changes) else self.head
+        made = (*self.changes, *changes)
+        return replace(self, changes=made, lanes={}, scores={}, feeders=None, head=head, steps_taken=0)
 
     def forget(self, *, but: Sequence[int] = ()) -> None:
         """Frees the memory of the trainings on other seeds."""

@@ -1,6 +1,6 @@
 """Which changes may mend a training, by the causes that were found and by what its readings show."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -8,17 +8,19 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from thalweg.data.rows import Batch, call
 from thalweg.doctor.case import Case
 from thalweg.doctor.remedies.candidates import candidates
 from thalweg.doctor.remedies.signs import Signs, signs_of
 from thalweg.doctor.restarts import leaky_relu
 from thalweg.findings import Finding
-from thalweg.fix.change import Change, applies
+from thalweg.fix.change import Change, applies, joined
 from thalweg.fix.networks import (
     OwnLayers,
     OwnNorms,
     WithActivation,
     WithLast,
+    WithOutputs,
     WithReLU,
     flat,
     registered,
@@ -26,6 +28,7 @@ from thalweg.fix.networks import (
     with_batch_norm,
     without_last,
 )
+from thalweg.measure.untouched import untouched
 from thalweg.parts.initializers import LSUV, He
 from thalweg.parts.normalization import GroupNorm
 from thalweg.parts.optimizers import AdamW
@@ -38,6 +41,8 @@ from thalweg.rules.norm.norm03_shared_norm import APART
 ALARM, DOUBT = 10.0, 4.0  # suspicion of a cause that was found, and of one that is only suspected
 LATER = 0.8  # of it for each cause behind the first
 LEAST = 0.3  # suspicion below which a change is not worth a training
+FIRSTS, MOST_HELPERS = 3, 6  # changes that are joined
+HELPERS = ("standardize", "scale_target", "higher_rate", "lsuv", "he", "adam", "batch_norm", "lower_rate")
 ROWS = 64  # that show the network to a change
 FLAT = frozenset({"sigmoid", "tanh", "hardsigmoid", "softsign"})
 SOFT = frozenset({"softmax", "log_softmax"})
@@ -97,6 +102,26 @@ def changes_for(situation: Situation) -> list[Change]:
     sample = case.bench.first(ROWS)[0]
     made = [change for maker in MAKERS for change in maker(situation) if change.suspicion >= LEAST]
     return sorted((c for c in made if applies(c, case.start, sample)), key=lambda change: -change.suspicion)
+
+
+def combinations(changes: Sequence[Change]) -> list[Change]:
+    """Two or three changes at once, of training with several faults: each remedy alone gains nothing then.
+
+    What mends the first cause, joined with what mends most else; the order is that of suspicion.
+    """
+    if not changes:
+        return []
+    firsts = [change for change in changes if set(change.causes) & set(changes[0].causes[:1])][:FIRSTS]
+    helpers = [change for name in HELPERS for change in changes if change.name == name][:MOST_HELPERS]
+    pairs = [joined(a, b) for b in helpers for a in firsts if a is not b and a.joins(b)]
+    scaled = [pair for pair in pairs if pair.name.endswith("+standardize")]
+    rest = [change for change in helpers if change.name != "standardize"]
+    triples = [joined(a, b) for b in rest for a in scaled if set(a.name.split("+")).isdisjoint({b.name}) and fits(a, b)]
+    return [*pairs, *triples]
+
+
+def fits(pair: Change, other: Change) -> bool:
+    return not (set(pair.plan) & set(other.plan)) and not (pair.network is not None and other.part == pair.part != "")
 
 
 # ---------------------------------------------------------------------- data
@@ -243,8 +268,15 @@ def of_head(s: Situation) -> Iterator[Change]:
             "outputs [N] as the targets are, instead of [N, 1]", name="flat", network=flat, times=1.5,
             lines="output.squeeze(1)", **known,
         )  # fmt: skip
-    classes, outputs = bench.num_classes, s.readings.value("head.outputs")
-    if classes is None or outputs is None or (outputs == 1 and classes > 2):
+    classes, outputs = classes_and_outputs(s.case)
+    if not classes or not outputs:
+        return
+    if outputs < classes and (outputs > 1 or classes > 2):
+        yield s.change(
+            f"a last layer of {classes} outputs, and loss='cross_entropy'", name="outputs", loss="cross_entropy",
+            network=WithOutputs(classes), lines=f'nn.Linear(..., {classes}) last, and loss="cross_entropy"', times=1.5,
+            **known,
+        )  # fmt: skip
         return
     name, word, last = ("cross_entropy", "softmax", softmax)
     if outputs == 1:
@@ -258,6 +290,18 @@ def of_head(s: Situation) -> Iterator[Change]:
         f"loss={name!r} on the numbers before the last operation", name="likelihood", network=free_numbers, loss=name,
         lines=f'no last operation, and loss="{name}"', times=0.9, **known,
     )  # fmt: skip
+
+
+def classes_and_outputs(case: Case) -> tuple[int, int]:
+    """How many classes one label per row has, and outputs the network per row; 0 where there is no such thing."""
+    bench = case.bench
+    if bench.task.kind not in ("binary", "multiclass") or isinstance(bench.inputs, Batch):
+        return 0, 0
+    with untouched(bench.network), torch.no_grad():
+        output = call(bench.network, bench.first(2)[0])
+    if not isinstance(output, torch.Tensor) or output.dim() > 2:
+        return 0, 0
+    return len(bench.task.classes), output[0].numel()
 
 
 def softmax() -> nn.Module:

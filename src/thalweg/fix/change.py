@@ -74,6 +74,36 @@ class Change:
         return self.network is not None or self.loss is not None or self.balanced
 
 
+def joined(first: Change, second: Change) -> Change:
+    """Both as one, for faults that hide each other: neither remedy gains anything alone.
+
+    >>> both = joined(Change("a", "this", {"epochs": 3}), Change("b", "that", {"batch_size": 8}))
+    >>> both.name, both.text, both.plan
+    ('a+b', 'this; that', {'epochs': 3, 'batch_size': 8})
+    """
+    changes = [each.network for each in (first, second) if each.network is not None]
+
+    def network(given: nn.Module, sample: Inputs) -> nn.Module | None:
+        found = None
+        for change in changes:
+            found = change(given if found is None else found, sample) or found
+        return found
+
+    return replace(
+        first,
+        name=f"{first.name}+{second.name}",
+        text=f"{first.text}; {second.text}",
+        plan={**first.plan, **second.plan},
+        network=network if changes else None,
+        part=first.part or second.part,
+        loss=first.loss or second.loss,
+        balanced=first.balanced or second.balanced,
+        lines="; ".join(filter(None, (first.lines, second.lines))),
+        causes=tuple(dict.fromkeys((*first.causes, *second.causes))),
+        whole=first.whole or second.whole,
+    )
+
+
 def carried_out(
     experiment: "Experiment", plan: Plan, changes: Sequence[Change], sample: Inputs
 ) -> "tuple[Experiment, Plan]":

@@ -21,7 +21,7 @@ from thalweg.errors import UsageError, did_you_mean
 from thalweg.examination import case_of
 from thalweg.findings import Finding, Findings
 from thalweg.fix.arm import Arm
-from thalweg.fix.catalog import changes_for, situation_of
+from thalweg.fix.catalog import changes_for, combinations, situation_of
 from thalweg.fix.change import carried_out, may_balance
 from thalweg.fix.manual import by_hand
 from thalweg.fix.result import Cost, Fix, verified
@@ -161,7 +161,7 @@ def tried(
     own = own.balanced() if is_balanced else own
     reference = readings.last("reference.score")
     beside = reference.value if reference is not None and reference.note == own.name else None
-    poor = Reached(own.value, own.constant, own.name).poor(readings)
+    poor = bool(alarms) or Reached(own.value, own.constant, own.name).poor(readings)
     changes = changes_for(situation_of(case, readings, findings, poor=poor, may_balance=may_balance(experiment)))
     assert isinstance(case.plan.seed, int)
     control = Arm(
@@ -176,7 +176,7 @@ def tried(
         balanced=is_balanced,
     )
     pace = case.seconds / max(case.steps, 1)
-    search = Search(control, own, wanted_of(own, beside), case.plan.seed, pace, alarms, tell=tell)
+    search = Search(control, own, wanted_of(own, beside), case.plan.seed, pace, alarms, tell, combinations)
     best, effect = search.run(changes)
     mended = [cause for each in search.tried if each.accepted for cause in each.change.causes]
     fixed, plan = carried_out(experiment, case.plan, best.changes, control.sample)

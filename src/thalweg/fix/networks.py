@@ -78,7 +78,7 @@ def calls_of(network: nn.Module, sample: Inputs) -> list[Called]:
     made: list[Called] = []
     handles = []
     for place, module in network.named_modules():
-        if not place or next(module.children(), None) is not None:
+        if not place or next(module.children(), None) is not None or isinstance(module, nn.Identity):
             continue
 
         def note(module: nn.Module, given: tuple[object, ...], output: object, place: str = place) -> None:
@@ -167,6 +167,28 @@ def flat(network: nn.Module, sample: Inputs) -> nn.Module | None:
     if not isinstance(output, Tensor) or output.dim() != 2 or output.shape[1] != 1:
         return None
     return nn.Sequential(clone(network), nn.Flatten(0))
+
+
+@dataclass(frozen=True)
+class WithOutputs:
+    """A last layer with so many outputs, drawn as torch draws it, and nothing behind it."""
+
+    count: int
+
+    def __call__(self, network: nn.Module, sample: Inputs) -> nn.Module | None:
+        if isinstance(sample, Batch):
+            return None
+        free = without_head(network, sample) or clone(network)
+        made = calls_of(free, sample)
+        if not made or type(made[-1].module) is not nn.Linear:
+            return None
+        last = made[-1].module
+        weight = last.weight
+        new = nn.Linear(
+            last.in_features, self.count, bias=last.bias is not None, device=weight.device, dtype=weight.dtype
+        )
+        free.set_submodule(made[-1].place, new)
+        return free
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ LEAST_GAIN = 0.02  # of accuracy or R2: less is not worth a change
 ROUNDS = 4
 EARLY = 0.5  # of what is wanted, which a training that will reach it has after its first steps
 GENERIC = "underfitting"
+HALF = 0.5  # of the budget that single changes may take where none gains anything
 FURTHER = 0.4  # of the budget, after which nothing more is looked at if something is above the training already
 
 
@@ -74,6 +75,7 @@ class Search:
         pace: seconds of a step.
         alarms: causes that were found, each of which is worth a try.
         tell: is told each decision, for the terminal.
+        combine: joins changes, for where none gains anything alone.
     """
 
     control: Arm
@@ -83,6 +85,7 @@ class Search:
     pace: float
     alarms: tuple[str, ...] = ()
     tell: Callable[[str], None] = lambda _line: None
+    combine: Callable[[Sequence[Change]], Sequence[Change]] = lambda _changes: ()
     tried: list[Tried] = field(default_factory=list)
     looks: int = 0
     spare: float = 0.0  # seconds that are kept for fresh seeds
@@ -97,9 +100,11 @@ class Search:
             if leader is not None:
                 left = self.worth_joining(leader, left)
             found = self.scan(base, left) if left else None
+            if found is None and base is self.control:
+                found = self.scan(base, self.combine(changes))
             if found is None:
                 break
-            left.remove(found.entry.change)
+            left = [change for change in left if change is not found.entry.change]
             effect = self.confirm(base, found)
             if effect is None or not effect.real:
                 continue
@@ -139,6 +144,8 @@ class Search:
         self.spare = 0.0
         until = base.budget.left * (1 - FURTHER)
         for group in groups(changes):
+            if best is not None and not best.entry.clear and base.budget.left < HALF * base.budget.seconds:
+                break  # what is left is for changes joined
             self.spare = self.reserve(base, best)
             leader = self.heat(base, [Candidate(base.with_changes([c]), self.entry(c)) for c in group])
             if leader is not None and leader.value > (best.value if best else float("-inf")):

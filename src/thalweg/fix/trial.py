@@ -16,6 +16,7 @@ SEEDS = (3, 5, 8)  # of each look; with less than three Student's interval is to
 # Of accepting a change that gains nothing, at each look: 5 % together, more where more is known (alpha spending).
 LEVELS = (0.005, 0.01, 0.015, 0.02)
 OTHER_SEEDS = 104_729  # added to the run's seed: seeds that no probe has used
+WORTH_SECONDS = 4.0  # of trainings one after the other: to choose a population's form takes a tenth of that
 ROW_ERRORS = 2.0  # standard errors of the validation rows
 
 
@@ -85,6 +86,7 @@ def trial(control: Arm, changed: Arm, *, shares: Sequence[float], seed: int, pac
         seeds = [seed + k * OTHER_SEEDS for k in range(1, count + 1)]
         if not control.budget.affords(seconds_of((control, changed), share, seeds, pace)):
             break
+        seat((control, changed), share, seeds, pace)
         pairs = [(control.score(share, seed=own), changed.score(share, seed=own)) for own in seeds]
         known = [(a, b) for a, b in pairs if a is not None and b is not None and len(a.each) == len(b.each)]
         if len(known) < len(pairs):
@@ -94,6 +96,18 @@ def trial(control: Arm, changed: Arm, *, shares: Sequence[float], seed: int, pac
             break
     changed.forget()
     return effect
+
+
+def seat(arms: Sequence[Arm], share: float, seeds: Sequence[int], pace: float) -> None:
+    """Trains the new seeds of both arms as populations, where that is long enough to gain by it.
+
+    Both or neither: a population's noise is drawn in another way than that of a single training.
+    """
+    new = [seed for seed in seeds if not any(arm.knows(seed) for arm in arms)]
+    if len(new) < 2 or seconds_of(arms, share, new, pace) < WORTH_SECONDS:
+        return
+    for arm in arms:
+        arm.seat(new, share)
 
 
 def looks(shares: Sequence[float]) -> list[tuple[float, int]]:

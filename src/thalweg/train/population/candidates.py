@@ -76,17 +76,15 @@ def choose(
             tried.append(f"{name}: {error}")
         if name in found and seconds[name] < seconds["loop"]:
             break  # vmap is for what has no batched form: where both can, it is the slower one
+    traceable = next(iter(found), "")  # the batched form, where there is one: the compiler sees through it
+    if found and (why := compile_if_worth(found[traceable], trial, seconds, num_steps)):
+        tried.append(why)
     best = min(seconds, key=seconds.__getitem__)
-    if found:
-        name = min(found, key=seconds.__getitem__)
-        if why := compile_if_worth(found[name], trial, seconds, num_steps):
-            tried.append(why)
-        best = min(seconds, key=seconds.__getitem__)
     shown = ", ".join(f"{name} {1e3 * value:.2f} ms" for name, value in seconds.items())
     reason = "; ".join([f"{best} is the fastest: {shown} per step of all members", *tried])
     if best == "loop":
         return Choice(loop, reason, seconds)
-    chosen = found[best] if best in found else found[min(found, key=seconds.__getitem__)]
+    chosen = found[traceable if best == "compiled" else best]
     if best != "compiled":
         chosen.compiled = None
     return Choice(chosen, reason, seconds)

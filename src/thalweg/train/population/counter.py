@@ -81,18 +81,19 @@ class CounterNoise:
         states: `[3, K]` int64, of the members' seeds and steps; from `of` and `at`.
         rates: of each dropout call in the order of the forward pass the members' probabilities `[K]`, float64; empty
             where all have those that the network names.
-        tables: the spread numbers by count of elements, kept because they are the same in every step.
+        tables: by count of elements the spread numbers, for pairs and for elements, and which elements are the second
+            of a pair; kept because they are the same in every step.
         scratch: memory by count of elements.
 
     >>> noise = CounterNoise.of([3, 7], [0, 0])
     >>> noise.dropout(torch.ones(2, 6), 0.5, layer=0)
-    tensor([[0., 0., 2., 2., 0., 2.],
-            [2., 2., 2., 0., 0., 0.]])
+    tensor([[0., 0., 2., 0., 0., 0.],
+            [2., 2., 2., 0., 0., 2.]])
     """
 
     states: Tensor
     rates: Sequence[Tensor] = ()
-    tables: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
+    tables: dict[int, tuple[Tensor, ...]] = field(default_factory=dict)
     scratch: dict[int, Tensor] = field(default_factory=dict)
 
     @staticmethod
@@ -117,18 +118,20 @@ class CounterNoise:
         """
         count = math.prod(shape)
         pairs = (count + 1) // 2
-        if pairs not in self.tables:
-            self.tables[pairs] = halves(pairs, self.states.device)
+        if count not in self.tables:
+            upper, lower = halves(pairs, self.states.device)
+            both = [torch.cat([half, half], 1)[:, :count].contiguous() for half in (upper, lower)]
+            second = torch.arange(count, device=self.states.device)[None] >= pairs
+            self.tables[count] = upper, lower, *both, second
+        upper, lower, whole_upper, whole_lower, second = self.tables[count]
         below = (self.probabilities(p, layer) * SCALE).round().int()[:, None]
-        left, right = words(*self.tables[pairs], self.keys(layer), self._scratch(pairs))
-        right = right[:, : count - pairs]
-        if torch.compiler.is_compiling():
-            return torch.cat([left >= below, right >= below], 1).view(-1, *shape).to(dtype)
-        found = torch.empty(
-            (len(left), count), dtype=dtype, device=left.device
-        )  # a tenth of the time of the line above
+        if torch.compiler.is_compiling():  # two words instead of one for two elements, in a kernel that has no seam
+            left, right = words(whole_upper, whole_lower, self.keys(layer))
+            return (torch.where(second, right, left) >= below).view(-1, *shape).to(dtype)
+        left, right = words(upper, lower, self.keys(layer), self._scratch(pairs))
+        found = torch.empty((len(left), count), dtype=dtype, device=left.device)
         torch.ge(left, below, out=found[:, :pairs])
-        torch.ge(right, below, out=found[:, pairs:])
+        torch.ge(right[:, : count - pairs], below, out=found[:, pairs:])
         return found.view(-1, *shape)
 
     def _scratch(self, count: int) -> Tensor | None:

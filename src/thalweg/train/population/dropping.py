@@ -41,7 +41,7 @@ class CounterDropout(TorchFunctionMode):
     >>> layer = nn.Dropout(0.5)
     >>> with CounterDropout(seed=3).at(0):
     ...     layer(torch.ones(6))
-    tensor([0., 0., 2., 2., 0., 2.])
+    tensor([0., 0., 2., 0., 0., 0.])
     """
 
     def __init__(self, seed: int) -> None:
