@@ -300,7 +300,7 @@ class Experiment:
         Args:
             run: the run, its name, or the path of its folder. One without probes is diagnosed first.
             code: of the finding to mend, or several; by default all.
-            seconds: what the trials may take; by default three times what the training took, at least 5 s.
+            seconds: what the trials may take; by default three times what the training took, at least 30 s.
             listeners: is told each decision as a line of text.
 
         Raises:

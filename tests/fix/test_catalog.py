@@ -20,7 +20,7 @@ X = torch.randn(400, 6, generator=torch.Generator().manual_seed(0))
 def offered(directory: Path, model: nn.Module, y: torch.Tensor, *, x: torch.Tensor = X, loss: Any = "cross_entropy",
             rate: float = 0.05, **changes: Any) -> list[Change]:  # fmt: skip
     """The changes for a short training."""
-    experiment = tw.Experiment(model, train=(x, y), test=False, loss=loss, directory=directory)
+    experiment = tw.Experiment(model, train=(x, y), test=False, loss=loss, metrics=[], directory=directory)
     plan = tw.Plan.plain(optimizer=tw.optimizers.SGD(lr=rate), batch_size=32, epochs=4, probes=True, **changes)
     run = experiment.train(plan, listeners=())
     with patient(experiment, run.directory, 5.0) as (case, readings):
@@ -100,7 +100,7 @@ def test_combinations_join_what_fits():
 
 def test_too_few_outputs_for_the_classes(tmp_path: Path):
     model = nn.Sequential(nn.Linear(6, 16), nn.ReLU(), nn.Linear(16, 1), nn.Sigmoid())
-    y = torch.bucketize(X[:, 0], torch.tensor([-0.5, 0.5]))
+    y = torch.bucketize(X[:, 0].contiguous(), torch.tensor([-0.5, 0.5]))
 
     def loss(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         return ((output[:, 0] - target) ** 2).mean()

@@ -139,7 +139,7 @@ def parser() -> argparse.ArgumentParser:
     fix = add(commands, "fix", "try the remedies of a run on paired trainings; show what beats it", run=True)
     fix.add_argument("code", metavar="CODE", nargs="*", help="findings to mend (default: all)")
     fix.add_argument(
-        "--seconds", metavar="S", type=float, help="time for the trials (default: 3 trainings, 5 s at least)"
+        "--seconds", metavar="S", type=float, help="time for the trials (default: 3 trainings, 30 s at least)"
     )
     fix.add_argument("--train", action="store_true", help="train by what was accepted, as a new run")
     fix.add_argument("--back", action="store_true", help="forget the fix: plan and findings as they were")

@@ -135,7 +135,7 @@ def of_inputs(s: Situation) -> Iterator[Change]:
         "input_scale": 1.0, "lr_too_high": 0.5, "exploding": 0.6, "non_finite": 0.6, "unstable_start": 0.6,
         "saturation": 0.6, "underfitting": 0.5, "dead_units": 0.4, "vanishing": 0.3, "lr_too_low": 0.3,
     }  # fmt: skip
-    general = 2.0 if odd_scales(s.readings) else 0.9
+    general = 0.95 * ALARM if odd_scales(s.readings) else 0.9  # a scale that is far off is a fact, if a harmless one
     changes = {"preprocessing": "standardize"}
     yield s.change("standardized inputs", name="standardize", plan=changes, mends=mends, general=general)
 

@@ -40,7 +40,7 @@ from thalweg.train.evaluation import pieces
 if TYPE_CHECKING:
     from thalweg.experiment import Experiment
 
-SHARE, LEAST_SECONDS = 3.0, 5.0  # of the training's time that a fix may take, and at least
+SHARE, LEAST_SECONDS = 3.0, 30.0  # of the training's time that a fix may take, and at least
 ROWS = 64  # that show the network to a change
 
 
@@ -58,7 +58,7 @@ def mend(
         experiment: that the run belongs to.
         folder: of the run.
         codes: of the findings to mend; all where it is empty.
-        seconds: what the trials may take; by default three times what the training took, and 5 s at least.
+        seconds: what the trials may take; by default three times what the training took, and 30 s at least.
         tell: is told each decision.
     """
     store = Store(folder / FILE)

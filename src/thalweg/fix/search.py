@@ -6,7 +6,7 @@ compared with what the training reached with all its steps, so that a quick star
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import sqrt
 
 from thalweg.fix.arm import Arm
@@ -20,6 +20,7 @@ MARKS = (1 / 32, 1 / 16, 1 / 8, 1 / 4)  # of the training's steps
 LAST = (1 / 2, 1.0)  # at which the best is looked at if it is not above the training before
 LEAST_STEPS = 20  # to a mark
 LEAST_GAIN = 0.02  # of accuracy or R2: less is not worth a change
+NEAR = 0.1  # of accuracy or R2, below what the training reached: nearer after a quarter of the steps may end above it
 ROUNDS = 4
 EARLY = 0.5  # of what is wanted, which a training that will reach it has after its first steps
 GENERIC = "underfitting"
@@ -35,7 +36,8 @@ class Tried:
         change: itself.
         score: the last one on the run's own seed.
         share: of the steps it had then.
-        clear: the share after which it was above the training for the first time; 0 if it never was.
+        clear: the share after which it was above all that the training reached, for the first time; 0 if it never was.
+        ahead: the share after which it was above the training after as many steps, where that was looked at; else 0.
         effect: on fresh seeds, where it was tried there.
         accepted: whether it is part of the fix.
         reason: why, or why not.
@@ -45,6 +47,7 @@ class Tried:
     score: float | None = None
     share: float = 0.0
     clear: float = 0.0
+    ahead: float = 0.0
     effect: Effect | None = None
     accepted: bool = False
     reason: str = ""
@@ -150,6 +153,8 @@ class Search:
             leader = self.heat(base, [Candidate(base.with_changes([c]), self.entry(c)) for c in group])
             if leader is not None and leader.value > (best.value if best else float("-inf")):
                 best = leader
+                if base is self.control and self.is_ahead(base, best):
+                    self.follow(base, best)
             above = best is not None and best.entry.clear > 0
             good = best is not None and self.promises(best.score, best.entry.share)
             if above and (good or base.budget.left < until):
@@ -173,9 +178,24 @@ class Search:
                 break
         return active[0]
 
+    def is_ahead(self, base: Arm, leader: Candidate) -> bool:
+        """Whether it is above the training without it after as many steps, and not yet above what that reached in all.
+
+        That training's way there is looked at once, on the run's own seed.
+        """
+        share = leader.entry.share
+        if leader.entry.clear or leader.score is None or leader.value < self.own.value - NEAR:
+            return False
+        if not base.budget.affords(base.seconds_to(share, self.seed, self.pace)):
+            return False
+        before = base.score(share, seed=self.seed)
+        leader.entry.ahead = share if before is not None and self.is_clear(leader.score, before) else 0.0
+        return leader.entry.ahead > 0
+
     def follow(self, base: Arm, best: Candidate) -> None:
-        """The best one up to all steps: a change may need them."""
+        """The best one up to all steps, as long as fresh seeds can be afforded behind it: a change may need them."""
         for mark in LAST:
+            self.spare = self.reserve(base, replace(best, entry=replace(best.entry, clear=MARKS[-1])))
             if best.entry.clear or not self.advance(base, best, mark):
                 return
 
@@ -226,8 +246,9 @@ class Search:
         return effect
 
     def shares(self, entry: Tried) -> list[float]:
-        """At which both are looked at: where it was clear on the run's own seed, and as far as it was trained there."""
-        return list(dict.fromkeys((entry.clear, max(entry.share, min(4 * entry.clear, 1.0)))))
+        """At which both are looked at: where it was above on the run's own seed, and up to a quarter of the steps."""
+        first = entry.ahead or entry.clear
+        return list(dict.fromkeys((first, max(first, min(4 * first, MARKS[-1])))))
 
     def reserve(self, base: Arm, best: Candidate | None) -> float:
         """Seconds to keep for the first look at the best on fresh seeds."""
