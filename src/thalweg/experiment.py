@@ -26,7 +26,7 @@ from thalweg.lock import locked
 from thalweg.names import new_run_folder
 from thalweg.parts.metrics import SHOWN, metric
 from thalweg.plan import Plan
-from thalweg.resume import plan_to_resume
+from thalweg.resume import plan_to_resume, require_same_changes
 from thalweg.run import Run
 from thalweg.session import Session
 from thalweg.setup import Setup, choose_device, set_up, task_of_step
@@ -143,6 +143,7 @@ class Experiment:
         self.metrics = SHOWN[self.task.kind] if metrics is None else tuple(metrics)
         # A module is copied now, so that what happens to the user's own afterwards changes no run.
         self.model: ModelSource = keep(uncompiled(model)) if isinstance(model, nn.Module) else model
+        self.changes: tuple[str, ...] = ()  # of network and loss, that a fix has made
         self.source: dict[str, str] = {}  # file, name and hash, where the command line loaded the experiment
 
     def check(self, plan: Plan | None = None, *, select: Words = (), ignore: Words = ()) -> Check:
@@ -371,6 +372,7 @@ class Experiment:
 
     def _with_rows_of(self, store: Store) -> "Experiment":
         """The experiment with the rows that a run was trained on, where a comparison drew them anew for it."""
+        require_same_changes(store, self.changes)
         seed = (store.get("split") or {}).get(DRAWN)
         return self if seed is None or why_not(self.data) else self._drawn(int(seed))
 
@@ -389,4 +391,5 @@ class Experiment:
             "seal": sealed,
             "source": self.source,
             "builder_takes_activation": takes_activation(self.model),
+            "changes": list(self.changes),
         }

@@ -1,6 +1,6 @@
 """What going on with a run means: by which plan, and whether the numbers will be those of an unbroken run."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -68,3 +68,20 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     ['torch 2.12.0 → 2.13.0']
     """
     return [f"{key} {before[key]} → {now[key]}" for key in COMPARED if key in before and before[key] != now[key]]
+
+
+def require_same_changes(store: Store, changes: Sequence[str]) -> None:
+    """Raises `UsageError` where a fix changed the network or the loss of a run, and not the experiment at hand."""
+    made = store.get("changes", [])
+    if list(changes) == made:
+        return
+    name = store.get("name", store.path.parent.name)
+    if made:
+        raise UsageError(
+            f"The run {name} was trained with changes that this experiment does not have: {'; '.join(made)}. Take the "
+            "experiment that has them, fix.experiment of experiment.fix(...), or make them in the model."
+        )
+    raise UsageError(
+        f"The run {name} was trained without the changes of this experiment, which comes from a fix: "
+        f"{'; '.join(changes)}. Use the experiment that the fix was made for."
+    )

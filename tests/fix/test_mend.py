@@ -124,6 +124,15 @@ def test_a_network_is_changed_where_no_plan_can(tmp_path: Path):
     assert "~ model:" in fix.diff
     assert accuracy(fix.train(listeners=())) > 0.8
     assert accuracy(given.train(plan(0.05, epochs=15), listeners=())) < 0.3  # the experiment given is as it was
+    fixed = fix.train(listeners=())
+    with pytest.raises(UsageError, match="trained with changes that this experiment does not have"):
+        given.resume(fixed, epochs=20, listeners=())
+    with pytest.raises(UsageError, match="trained with changes"):
+        _ = given.open(fixed.name).network
+    with pytest.raises(UsageError, match="without the changes of this experiment"):
+        fix.experiment.resume(run, epochs=20, listeners=())
+    longer = fix.experiment.resume(fixed, epochs=16, listeners=())
+    assert len(longer.history["validation.loss"]) == 16
 
 
 def test_a_module_varies_order_and_noise_only(tmp_path: Path):

@@ -116,6 +116,7 @@ def carried_out(
         sample: a few rows as they enter the network, which show it to changes of networks.
     """
     changed = copy.copy(experiment)
+    changed.changes = (*experiment.changes, *(change.text for change in changes if change.beyond_plan))
     networks = [change.network for change in changes if change.network is not None]
     if networks:
         changed.model = changed_model(experiment.model, networks, sample)

@@ -42,6 +42,9 @@ if TYPE_CHECKING:
 
 SHARE, LEAST_SECONDS = 3.0, 30.0  # of the training's time that a fix may take, and at least
 ROWS = 64  # that show the network to a change
+UNSCORED = (
+    "Its outputs cannot be scored by accuracy or R2 (a step of its own, or another task), so no change can be judged."
+)
 
 
 def mend(
@@ -149,14 +152,15 @@ def tried(
 ) -> Fix:
     """The search, and its result without its cost."""
     rows = scored_rows(case)
-    own, notes = score_of_run(case, rows), [seeds_vary(experiment)]
+    of_step = experiment.data.train.step is not None  # its outputs are no tensor that could be scored
+    own, notes = None if of_step else score_of_run(case, rows), [seeds_vary(experiment)]
     alarms = tuple(dict.fromkeys(f.cause for f in findings if f.counts))
     is_balanced = "class_imbalance" in alarms
     everything = Findings(run.findings)
     empty = Fix(run.name, case.plan, case.plan, experiment, None, (), by_hand(findings, ()), Cost(0, 0, 0, 0),
                 everything)  # fmt: skip
     if own is None:
-        return replace(empty, notes=("Its outputs cannot be scored by accuracy or R2, so no change can be judged.",))
+        return replace(empty, notes=(UNSCORED,))
     constant = constant_score(own).balanced() if is_balanced else constant_score(own)
     own = own.balanced() if is_balanced else own
     reference = readings.last("reference.score")
