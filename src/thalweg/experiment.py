@@ -294,7 +294,7 @@ class Experiment:
     ) -> "Fix":
         """Tries the remedies of a run on paired trainings and says which beat the training without them.
 
-        Each change is scanned on the run's own seed and tried on at least three fresh ones: same start, batches and
+        Each change is scanned on the run's own seed and tried on at least four fresh ones: same start, batches and
         noise with and without it; then the next one on top of it. Of the run only the findings change: those whose
         remedy was accepted carry `verified`. `fix.train()` trains by what was accepted.
 

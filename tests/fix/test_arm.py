@@ -8,6 +8,7 @@ from sklearn.datasets import load_digits
 from torch import nn
 
 import thalweg as tw
+from thalweg.examination import bench_of
 from thalweg.fix.arm import Arm, Seat
 from thalweg.fix.change import Change
 from thalweg.fix.trial import seat
@@ -25,7 +26,9 @@ def arm(directory: Path, *, rate: float = 0.01, epochs: int = 3, **changes: obje
     experiment = tw.Experiment(build, train=(X.float(), Y), test=False, loss="cross_entropy", directory=directory)
     plan = tw.Plan.plain(optimizer=tw.optimizers.SGD(lr=rate), batch_size=64, epochs=epochs, seed=0, **changes)
     constant = best_constant(experiment.data.validation.target, task=experiment.task)
-    return Arm(experiment, plan, (), X[:8].float(), None, Budget(60.0), constant=constant)
+    setup = experiment._set_up(plan)
+    start = bench_of(setup.network, experiment.loss, setup, experiment.data, plan=setup.plan, budget=Budget(60.0))
+    return Arm(experiment, plan, (), start, None, Budget(60.0), constant=constant)
 
 
 def test_an_arm_is_the_training_that_the_run_would_be(tmp_path: Path):

@@ -6,14 +6,14 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from thalweg.data.feeder import Feeder
-from thalweg.data.rows import Inputs
-from thalweg.examination import bench_of, num_steps_of
+from thalweg.doctor.before import outputs_of
+from thalweg.doctor.bench import Bench
+from thalweg.examination import num_steps_of
 from thalweg.fix.change import Change, carried_out
 from thalweg.measure.head import Head
 from thalweg.measure.score import Score
 from thalweg.plan import Plan
 from thalweg.probes.budget import Budget
-from thalweg.probes.lanes import Lanes
 from thalweg.probes.twin import Lane, Twin
 from thalweg.train.clone import clone
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from thalweg.experiment import Experiment
 
 FEWEST = 5  # steps to a look
+ROWS = 64  # that show the network to a change
 
 
 class Crew:
@@ -32,7 +33,10 @@ class Crew:
     """
 
     def __init__(self, twins: Sequence[Twin], *, steps: int) -> None:
-        self.lanes, self.seconds = Lanes(twins, steps=steps), 0.0
+        from thalweg.probes.lanes import Lanes  # it imports torch's compiler, which takes two seconds
+
+        self.lanes: Lanes = Lanes(twins, steps=steps)
+        self.seconds = 0.0
 
     def advance(self, steps: int, *, budget: Budget) -> None:
         started = time.thread_time()
@@ -76,7 +80,7 @@ class Arm:
         experiment: as it was given.
         plan: resolved; its seed is set anew for each training.
         changes: made to both.
-        sample: a few rows as they enter the network.
+        bench: of the run's own training: rows as they enter the network, and loss.
         rows: validation rows to score on; None for all.
         budget: of all arms together.
     """
@@ -84,7 +88,7 @@ class Arm:
     experiment: "Experiment"
     plan: Plan
     changes: tuple[Change, ...]
-    sample: Inputs
+    bench: Bench
     rows: int | None
     budget: Budget
     lanes: "dict[int, Lane | Seat]" = field(default_factory=dict)
@@ -102,7 +106,7 @@ class Arm:
 
     @property
     def carried(self) -> "tuple[Experiment, Plan]":
-        return carried_out(self.experiment, self.plan, self.changes, self.sample)
+        return carried_out(self.experiment, self.plan, self.changes, self.bench.first(ROWS)[0])
 
     def twin(self, seed: int) -> Twin:
         """The training as it would be: set up by the same code."""
@@ -111,8 +115,8 @@ class Arm:
         data, plan = experiment.data, setup.plan
         assert isinstance(plan.batch_size, int)
         if self.head is None:
-            start = clone(setup.network)
-            self.head = bench_of(start, experiment.loss, setup, data, plan=plan, budget=self.budget).head
+            own = replace(self.bench, network=clone(setup.network), loss=experiment.loss)
+            self.head = outputs_of(own)[1]
         if self.feeders is None:  # what prepares the rows is fitted on the same ones under every seed
             train = setup.feeder(data.train, batch_size=plan.batch_size, seed=seed)
             self.feeders = train, setup.held_out(data.validation, plan.batch_size)

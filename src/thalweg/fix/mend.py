@@ -20,7 +20,7 @@ from thalweg.doctor.remedies.tournament import Reached, scored_rows
 from thalweg.errors import UsageError, did_you_mean
 from thalweg.examination import case_of
 from thalweg.findings import Finding, Findings
-from thalweg.fix.arm import Arm
+from thalweg.fix.arm import ROWS, Arm
 from thalweg.fix.catalog import changes_for, combinations, situation_of
 from thalweg.fix.change import carried_out, may_balance
 from thalweg.fix.manual import by_hand
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from thalweg.experiment import Experiment
 
 SHARE, LEAST_SECONDS = 3.0, 30.0  # of the training's time that a fix may take, and at least
-ROWS = 64  # that show the network to a change
 UNSCORED = (
     "Its outputs cannot be scored by accuracy or R2 (a step of its own, or another task), so no change can be judged."
 )
@@ -172,7 +171,7 @@ def tried(
         experiment,
         case.plan,
         (),
-        case.bench.first(ROWS)[0],
+        case.bench,
         rows,
         case.budget,
         head=case.bench.head,
@@ -183,7 +182,7 @@ def tried(
     search = Search(control, own, wanted_of(own, beside), case.plan.seed, pace, alarms, tell, combinations)
     best, effect = search.run(changes)
     mended = [cause for each in search.tried if each.accepted for cause in each.change.causes]
-    fixed, plan = carried_out(experiment, case.plan, best.changes, control.sample)
+    fixed, plan = carried_out(experiment, case.plan, best.changes, case.bench.first(ROWS)[0])
     ordered = sorted(search.tried, key=lambda each: not each.accepted)
     return replace(
         empty,

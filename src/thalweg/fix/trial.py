@@ -12,9 +12,9 @@ from thalweg.evaluate.student import quantile
 from thalweg.fix.arm import Arm
 from thalweg.measure.score import Score
 
-SEEDS = (3, 5, 8)  # of each look; with less than three Student's interval is too wide for anything
+SEEDS = (4, 6, 8)  # of each look; with three Student's interval is twice as wide as with four
 # Of accepting a change that gains nothing, at each look: 5 % together, more where more is known (alpha spending).
-LEVELS = (0.005, 0.01, 0.015, 0.02)
+LEVELS = (0.01, 0.01, 0.015, 0.015)
 OTHER_SEEDS = 104_729  # added to the run's seed: seeds that no probe has used
 WORTH_SECONDS = 4.0  # of trainings one after the other: to choose a population's form takes a tenth of that
 ROW_ERRORS = 2.0  # standard errors of the validation rows
@@ -69,7 +69,7 @@ class Effect:
 def trial(control: Arm, changed: Arm, *, shares: Sequence[float], seed: int, pace: float) -> Effect | None:
     """Trains both on seeds of their own until the gain is decided; None where the time does not suffice for a look.
 
-    Three seeds are looked at after a small share of the steps, then after a larger one, then more seeds there. The
+    Four seeds are looked at after a small share of the steps, then after a larger one, then more seeds there. The
     interval is Student's over the paired differences of the seeds, and at least as wide as the validation rows allow,
     which are the same under every seed. A change that gains nothing is accepted with a probability of 5 % at most,
     over all looks together.
@@ -114,7 +114,7 @@ def looks(shares: Sequence[float]) -> list[tuple[float, int]]:
     """Share of the steps and number of seeds at each look: first deeper, then more of them.
 
     >>> looks([0.125, 0.25])
-    [(0.125, 3), (0.25, 3), (0.25, 5), (0.25, 8)]
+    [(0.125, 4), (0.25, 4), (0.25, 6), (0.25, 8)]
     """
     return [*((share, SEEDS[0]) for share in shares), *((shares[-1], count) for count in SEEDS[1:])]
 
