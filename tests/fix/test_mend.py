@@ -10,7 +10,7 @@ from torch import nn
 
 import thalweg as tw
 from thalweg.errors import UsageError
-from thalweg.fix.mend import go_back
+from thalweg.fix.mend import go_back, no_judge
 
 
 def digits() -> tuple[torch.Tensor, torch.Tensor]:
@@ -181,3 +181,27 @@ def test_too_little_time_says_so(tmp_path: Path):
     fix = given.fix(run, seconds=0.01)
     assert not fix.accepted
     assert any("no time was left" in each.reason for each in fix.tried)
+
+
+@pytest.mark.parametrize(
+    ("alarms", "said"),
+    [((), ""), (("lr_too_low", "dead_units"), ""), (("lr_too_low", "split_leak"), "a fault themselves (split leak)")],
+)
+def test_rows_with_a_fault_are_no_judge(alarms: tuple[str, ...], said: str):
+    assert said in no_judge(alarms)
+    assert bool(no_judge(alarms)) == bool(said)
+
+
+def test_under_a_leaking_split_nothing_is_tried(tmp_path: Path):
+    x, y = digits()
+    noisy = torch.where(torch.rand(len(y), generator=torch.Generator().manual_seed(0)) < 0.5, (y + 1) % 10, y)
+    given = tw.Experiment(
+        build, train=(x[:1400], noisy[:1400]), validation=(x[1200:1600], noisy[1200:1600]), test=False, loss="cross_entropy",
+        directory=tmp_path,
+    )  # fmt: skip
+    run = given.train(plan(0.1, epochs=60, probes=True), listeners=())
+    assert any(f.cause == "split_leak" and f.counts for f in run.findings), run.findings
+    fix = given.fix(run)
+    assert not fix.tried
+    assert "have a fault themselves (split leak" in str(fix)
+    assert any(each.code.startswith("DATA") for each in fix.manual)

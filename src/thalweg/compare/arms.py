@@ -1,7 +1,7 @@
 """The arms of a comparison: which plans, by which names, under which seeds."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -115,9 +115,10 @@ def varied(plans: Sequence[Plan]) -> list[str]:
 def names_of(plans: Sequence[Plan]) -> list[str]:
     """A short name for each plan: the values in which they differ."""
     differing = varied(plans)
-    names = []
+    names: list[str] = []
+    alike = {name: shared([getattr(plan, name) for plan in plans]) for name in differing}
     for number, plan in enumerate(plans, start=1):
-        values = [short(getattr(plan, name)) for name in differing]
+        values = [short(getattr(plan, name), without=alike[name]) for name in differing]
         if len(differing) == 1:
             name = values[0]
         else:
@@ -126,8 +127,21 @@ def names_of(plans: Sequence[Plan]) -> list[str]:
     return names
 
 
-def short(value: Any) -> str:
-    """A part by its name and the fields that are not at their default.
+def shared(values: Sequence[Any]) -> frozenset[str]:
+    """Fields that parts of one kind have in common; none where the kinds differ.
+
+    >>> from thalweg.parts.optimizers import SGD
+    >>> "momentum" in shared([SGD(lr=0.1, momentum=0.9), SGD(lr=0.2, momentum=0.9)])
+    True
+    """
+    if not is_dataclass(values[0]) or len(set(map(type, values))) > 1:
+        return frozenset()
+    names = [f.name for f in fields(values[0])]
+    return frozenset(n for n in names if all(getattr(value, n) == getattr(values[0], n) for value in values))
+
+
+def short(value: Any, *, without: Collection[str] = ()) -> str:
+    """A part by its name and the fields that are not at their default, some left out.
 
     >>> from thalweg.parts.optimizers import SGD
     >>> short(SGD(lr=0.1)), short(None), short(32)
@@ -138,6 +152,7 @@ def short(value: Any) -> str:
     if not is_dataclass(value):
         return str(value)
     own = [f for f in fields(value) if f.default is MISSING or getattr(value, f.name) != f.default]
+    own = [f for f in own if f.name not in without]
     settings = ", ".join(f"{f.name}={short(getattr(value, f.name))}" for f in own)
     return type(value).__name__ + (f"({settings})" if settings else "")
 

@@ -2,7 +2,7 @@
 
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from thalweg.experiment import Experiment
 
 SHARE, LEAST_SECONDS = 3.0, 30.0  # of the training's time that a fix may take, and at least
+NO_JUDGE = ("split_leak", "target_leak", "split_shift")  # under which a gain on validation rows is none
 UNSCORED = (
     "Its outputs cannot be scored by accuracy or R2 (a step of its own, or another task), so no change can be judged."
 )
@@ -150,16 +151,15 @@ def tried(
     tell: Callable[[str], None],
 ) -> Fix:
     """The search, and its result without its cost."""
-    rows = scored_rows(case)
-    of_step = experiment.data.train.step is not None  # its outputs are no tensor that could be scored
-    own, notes = None if of_step else score_of_run(case, rows), [seeds_vary(experiment)]
+    rows, empty = scored_rows(case), nothing(experiment, run, case, findings)
     alarms = tuple(dict.fromkeys(f.cause for f in findings if f.counts))
-    is_balanced = "class_imbalance" in alarms
-    everything = Findings(run.findings)
-    empty = Fix(run.name, case.plan, case.plan, experiment, None, (), by_hand(findings, ()), Cost(0, 0, 0, 0),
-                everything)  # fmt: skip
+    if why := no_judge(alarms):
+        return replace(empty, notes=(why,))
+    # Of a step of one's own the outputs are no tensor that could be scored.
+    own = score_of_run(case, rows) if experiment.data.train.step is None else None
     if own is None:
         return replace(empty, notes=(UNSCORED,))
+    is_balanced = "class_imbalance" in alarms
     constant = constant_score(own).balanced() if is_balanced else constant_score(own)
     own = own.balanced() if is_balanced else own
     reference = readings.last("reference.score")
@@ -191,9 +191,32 @@ def tried(
         effect=effect,
         tried=tuple(ordered),
         manual=by_hand(findings, mended),
-        findings=Findings(verified(f, [each for each in ordered if each.accepted]) for f in everything),
-        notes=tuple(notes),
+        findings=Findings(verified(f, [each for each in ordered if each.accepted]) for f in empty.findings),
+        notes=(seeds_vary(experiment), *doubts(findings)),
     )
+
+
+def no_judge(alarms: Sequence[str]) -> str:
+    """Why no gain on the validation rows would be one; empty where they can judge."""
+    first = [cause.replace("_", " ") for cause in alarms if cause in NO_JUDGE]
+    if not first:
+        return ""
+    return (
+        "Nothing was tried: the validation rows, which would judge it, have a fault themselves "
+        f"({' and '.join(first)}). Mend it by hand, train again, then fix."
+    )
+
+
+def doubts(findings: Sequence[Finding]) -> list[str]:
+    """What is suspected of the validation rows, which judge."""
+    found = [f for f in findings if f.cause in NO_JUDGE and not f.counts and f.severity != "note"]
+    return [f"The validation rows judge, and they are under suspicion: {f.code}: {f.title}." for f in found]
+
+
+def nothing(experiment: "Experiment", run: Run, case: Case, findings: tuple[Finding, ...]) -> Fix:
+    """A fix that changes nothing."""
+    manual, cost = by_hand(findings, ()), Cost(0.0, 0.0, 0.0, 0)
+    return Fix(run.name, case.plan, case.plan, experiment, None, (), manual, cost, Findings(run.findings))
 
 
 def score_of_run(case: Case, rows: int | None) -> Score | None:
