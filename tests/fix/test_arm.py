@@ -1,5 +1,6 @@
 """Trainings on several seeds: each as the run would be, one by one or as a population."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -77,6 +78,15 @@ def test_seats_of_a_population_are_the_same_trainings(tmp_path: Path, preprocess
             differing = (mine.each != theirs.each).double().mean()
             assert differing <= 2 / len(mine.each)  # float32 sums in another order
     assert crew.lanes[5].done == crew.num_steps
+
+
+def test_a_network_that_drops_is_not_seated(tmp_path: Path):
+    own = arm(tmp_path)
+    network = nn.Sequential(nn.Linear(64, 32), nn.Dropout(0.2), nn.Linear(32, 10))
+    own.bench = replace(own.bench, network=network)
+    seat((own, own), 1.0, [1, 2, 3], pace=1.0)
+    assert own.drops
+    assert not own.lanes
 
 
 def test_both_arms_are_seated_or_neither(tmp_path: Path):

@@ -196,9 +196,13 @@ def test_under_a_leaking_split_nothing_is_tried(tmp_path: Path):
     x, y = digits()
     noisy = torch.where(torch.rand(len(y), generator=torch.Generator().manual_seed(0)) < 0.5, (y + 1) % 10, y)
     given = tw.Experiment(
-        build, train=(x[:1400], noisy[:1400]), validation=(x[1200:1600], noisy[1200:1600]), test=False, loss="cross_entropy",
+        build,
+        train=(x[:1400], noisy[:1400]),
+        validation=(x[1200:1600], noisy[1200:1600]),  # half of them are training rows
+        test=False,
+        loss="cross_entropy",
         directory=tmp_path,
-    )  # fmt: skip
+    )
     run = given.train(plan(0.1, epochs=60, probes=True), listeners=())
     assert any(f.cause == "split_leak" and f.counts for f in run.findings), run.findings
     fix = given.fix(run)

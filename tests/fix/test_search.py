@@ -42,6 +42,7 @@ class Arm:
     changes: tuple[Change, ...] = ()
     spent: dict[tuple[tuple[str, ...], int], float] = field(default_factory=dict)
     num_steps: int = STEPS
+    drops: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from thalweg.examination import num_steps_of
 from thalweg.fix.change import Change, carried_out
 from thalweg.measure.head import Head
 from thalweg.measure.score import Score
+from thalweg.parts.regularizers.recognize import noises
 from thalweg.plan import Plan
 from thalweg.probes.budget import Budget
 from thalweg.probes.twin import Lane, Twin
@@ -165,6 +166,11 @@ class Arm:
             found = found.balanced() if found is not None and self.balanced else found
             self.scores[seed, steps] = self.constant if found is None else found
         return self.scores[seed, steps]
+
+    @property
+    def drops(self) -> bool:
+        """Whether the network drops something in training."""
+        return any(noise.p > 0 for noise in noises(self.bench.network))
 
     def knows(self, seed: int) -> bool:
         """Whether it was begun on a seed."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from thalweg.findings import Finding
 
-# The lines that mend what a rule of this code found; `{place}` is the finding's.
+# The lines that mend what a rule of this code found.
 LINES: dict[str, tuple[str, ...]] = {
     "LOOP01": ("optimizer.zero_grad()", "loss.backward()", "optimizer.step()"),
     "LOOP02": ("loss.backward()                  # not (-loss).backward()", "torch.optim.SGD(..., maximize=False)"),
@@ -21,7 +21,7 @@ LINES: dict[str, tuple[str, ...]] = {
     "LABEL01": ("table = inputs.join(labels, on='id')   # one key for both, then no sort of one alone",),
     "LABEL03": ("tw.Experiment(..., class_weights='balanced')",),
     "DATA03": ("print(y[:20], y.unique())        # before and after each step that touches labels",),
-    "DATA04": ("tw.Experiment(..., groups='{place}')   # a key per different row keeps copies in one part",),
+    "DATA04": ("tw.Experiment(..., groups=keys)      # one key per different row keeps copies in one part",),
     "DATA06": ("x_validation = prepare(x_validation)   # the very function that made x_train",),
     "DATA10": ("tw.Experiment(..., groups=...)   # a key for what belongs together",),
     "DATA11": ("DataLoader(train, batch_size=..., shuffle=True)",),
@@ -66,6 +66,5 @@ def by_hand(findings: Sequence[Finding], mended: Sequence[str]) -> tuple[Manual,
         remedies = manual or list(finding.remedies)
         if not remedies:
             continue
-        lines = tuple(line.replace("{place}", finding.place or "column") for line in LINES.get(finding.code, ()))
-        found[finding.code] = Manual(finding.code, remedies[0].text, lines)
+        found[finding.code] = Manual(finding.code, remedies[0].text, LINES.get(finding.code, ()))
     return tuple(found.values())

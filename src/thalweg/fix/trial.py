@@ -101,8 +101,11 @@ def trial(control: Arm, changed: Arm, *, shares: Sequence[float], seed: int, pac
 def seat(arms: Sequence[Arm], share: float, seeds: Sequence[int], pace: float) -> None:
     """Trains the new seeds of both arms as populations, where that is long enough to gain by it.
 
-    Both or neither: a population's noise is drawn in another way than that of a single training.
+    Both or neither. Not where the network drops something: a population draws that in another way than a single
+    training, and on a CPU large layers lose by it what they gain.
     """
+    if any(arm.drops for arm in arms):
+        return
     new = [seed for seed in seeds if not any(arm.knows(seed) for arm in arms)]
     if len(new) < 2 or seconds_of(arms, share, new, pace) < WORTH_SECONDS:
         return

@@ -120,3 +120,13 @@ def test_members_of_any_kind() -> None:
     for _ in range(30):
         last = loop.step(data(1)[0], [0.05] * 3)
     assert (last < first).all()
+
+
+def test_layers_that_drop_more_than_is_drawn_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A draw of 2^16 elements or more is taken by each member itself, and is the same."""
+    batches = data(4)
+    plain = Loop(members(norm=False), LOSS)
+    wanted = [plain.step(batch, [0.1] * 3).tolist() for batch in batches]
+    monkeypatch.setattr("thalweg.train.population.loop.CACHED", 10)
+    own = Loop(members(norm=False), LOSS)
+    assert [own.step(batch, [0.1] * 3).tolist() for batch in batches] == wanted

@@ -87,7 +87,7 @@ def draw_ahead(alone: Sequence[Alone]) -> None:
     for members in alike.values():
         draws = members[0].noise.draws
         most = CACHED // max(math.prod(draw.shape) for draw in draws)
-        for start in range(0, len(members) if most > 1 else 0, most):
+        for start in range(0, len(members) if most > 1 else 0, max(most, 1)):
             few = members[start : start + most]
             columns = zip(*([draw.p for draw in each.noise.draws] for each in few), strict=True)
             rates = [torch.tensor(column, dtype=torch.float64) for column in columns]
