@@ -62,8 +62,7 @@ def build_network(
     with global_rng_kept():
         seed_everything(seed)
         try:
-            given = {"spec": spec} if takes(model, "spec") else {}
-            built = model(**given, **({"activation": activation} if activation and takes_activation(model) else {}))
+            built = made_by(model, spec, activation)
         except ThalwegError:
             raise
         except Exception as error:
@@ -75,6 +74,12 @@ def build_network(
     if not isinstance(built, nn.Module):
         raise UsageError(f"The builder {name_of(model)} returned {type(built).__name__}; it must return an nn.Module.")
     return uncompiled(built).to(device)
+
+
+def made_by(builder: Callable[..., Any], spec: Spec, activation: Activation | None) -> Any:
+    """What a builder makes, given those of its arguments that it has."""
+    given: dict[str, Any] = {"spec": spec} if takes(builder, "spec") else {}
+    return builder(**given, **({"activation": activation} if activation and takes_activation(builder) else {}))
 
 
 def uncompiled(network: nn.Module) -> nn.Module:

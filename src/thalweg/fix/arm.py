@@ -3,13 +3,14 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from thalweg.data.feeder import Feeder
 from thalweg.doctor.before import outputs_of
 from thalweg.doctor.bench import Bench
 from thalweg.examination import num_steps_of
-from thalweg.fix.change import Change, carried_out
+from thalweg.fix.change import ROWS, Change, carried_out
 from thalweg.measure.head import Head
 from thalweg.measure.score import Score
 from thalweg.parts.regularizers.recognize import noises
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from thalweg.experiment import Experiment
 
 FEWEST = 5  # steps to a look
-ROWS = 64  # that show the network to a change
 
 
 class Crew:
@@ -98,15 +98,15 @@ class Arm:
     head: Head | None = None
     balanced: bool = False  # whether classes count alike in the score
     constant: Score | None = None  # what one that diverged answers
-    steps_taken: int = 0
 
     @property
     def num_steps(self) -> int:
         """Updates of the whole training."""
         return num_steps_of(self.carried[1], len(self.experiment.data.train))
 
-    @property
+    @cached_property
     def carried(self) -> "tuple[Experiment, Plan]":
+        """The experiment and the plan with the changes."""
         return carried_out(self.experiment, self.plan, self.changes, self.bench.first(ROWS)[0])
 
     def twin(self, seed: int) -> Twin:
@@ -157,9 +157,7 @@ class Arm:
         steps = self.steps_at(share)
         if (seed, steps) not in self.scores:
             lane = self.lanes[seed] = self.lanes.get(seed) or Lane(self.twin(seed))
-            before = lane.done
             lane.advance(steps - lane.done, budget=self.budget)
-            self.steps_taken += lane.done - before
             if lane.done < steps and not lane.lost:
                 return None
             found = None if lane.lost else lane.score(rows=self.rows)
@@ -180,9 +178,8 @@ class Arm:
         """Another arm with these changes besides."""
         head = None if any(change.network is not None or change.loss is not None for change in changes) else self.head
         made = (*self.changes, *changes)
-        return replace(self, changes=made, lanes={}, scores={}, feeders=None, head=head, steps_taken=0)
+        return replace(self, changes=made, lanes={}, scores={}, feeders=None, head=head)
 
-    def forget(self, *, but: Sequence[int] = ()) -> None:
-        """Frees the memory of the trainings on other seeds."""
-        for seed in [seed for seed in self.lanes if seed not in but]:
-            del self.lanes[seed]
+    def forget(self) -> None:
+        """Frees the memory of its trainings; what they scored stays known."""
+        self.lanes.clear()

@@ -14,7 +14,7 @@ from thalweg.doctor.remedies.candidates import candidates
 from thalweg.doctor.remedies.signs import Signs, signs_of
 from thalweg.doctor.restarts import leaky_relu
 from thalweg.findings import Finding
-from thalweg.fix.change import Change, applies, joined
+from thalweg.fix.change import ROWS, Change, applies, joined
 from thalweg.fix.networks import (
     OwnLayers,
     OwnNorms,
@@ -43,7 +43,6 @@ LATER = 0.8  # of it for each cause behind the first
 LEAST = 0.3  # suspicion below which a change is not worth a training
 FIRSTS, MOST_HELPERS = 3, 6  # changes that are joined
 HELPERS = ("standardize", "scale_target", "higher_rate", "lsuv", "he", "adam", "batch_norm", "lower_rate")
-ROWS = 64  # that show the network to a change
 FLAT = frozenset({"sigmoid", "tanh", "hardsigmoid", "softsign"})
 SOFT = frozenset({"softmax", "log_softmax"})
 DYING = frozenset({"relu", "relu6"})
@@ -116,12 +115,8 @@ def combinations(changes: Sequence[Change]) -> list[Change]:
     pairs = [joined(a, b) for b in helpers for a in firsts if a is not b and a.joins(b)]
     scaled = [pair for pair in pairs if pair.name.endswith("+standardize")]
     rest = [change for change in helpers if change.name != "standardize"]
-    triples = [joined(a, b) for b in rest for a in scaled if set(a.name.split("+")).isdisjoint({b.name}) and fits(a, b)]
+    triples = [joined(a, b) for b in rest for a in scaled if b.name not in a.name.split("+") and a.joins(b)]
     return [*pairs, *triples]
-
-
-def fits(pair: Change, other: Change) -> bool:
-    return not (set(pair.plan) & set(other.plan)) and not (pair.network is not None and other.part == pair.part != "")
 
 
 # ---------------------------------------------------------------------- data
@@ -345,7 +340,6 @@ def of_course(s: Situation) -> Iterator[Change]:
             plan=candidate.plan,
             mends=mends,
             general=candidate.suspicion,
-            whole=candidate.name == "longer",
         )
     if s.case.plan.clip_norm is None:
         mends = {"exploding": 0.6, "non_finite": 0.7, "unstable_start": 0.6, "dead_units": 0.4, "lr_too_high": 0.4}
@@ -360,7 +354,7 @@ def of_generalization(s: Situation) -> Iterator[Change]:
     decayed = replace(plan.optimizer, weight_decay=1e-3)
     if type(plan.optimizer).__name__ == "Adam":
         decayed = AdamW(lr=plan.optimizer.lr, weight_decay=0.1)
-    yield s.change("weight decay", name="decay", plan={"optimizer": decayed}, mends=mends, whole=True)
+    yield s.change("weight decay", name="decay", plan={"optimizer": decayed}, mends=mends)
 
 
 MAKERS: tuple[Callable[[Situation], Iterator[Change]], ...] = (

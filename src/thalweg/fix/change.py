@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from thalweg.build import ModelSource, Spec, name_of, takes, takes_activation, uncompiled
+from thalweg.build import ModelSource, Spec, made_by, name_of, takes_activation, uncompiled
 from thalweg.data.noise import global_rng_kept
 from thalweg.data.prepare import Prepared
 from thalweg.data.rows import AnyRows, Inputs, Rows, call
@@ -27,6 +27,7 @@ from thalweg.train.losses import find_loss, weighted_loss
 if TYPE_CHECKING:
     from thalweg.experiment import Experiment
 
+ROWS = 64  # that show the network to a change
 NetworkChange = Callable[[nn.Module, Inputs], nn.Module | None]
 
 
@@ -46,7 +47,6 @@ class Change:
         lines: the same by hand, as code; empty where the plan's fields say it all.
         causes: words of the vocabulary that it mends.
         suspicion: how much speaks for it: the order in which changes are tried.
-        whole: whether only a training of full length can show what it does, as of a longer one.
     """
 
     name: str
@@ -59,7 +59,6 @@ class Change:
     lines: str = ""
     causes: tuple[str, ...] = ()
     suspicion: float = 1.0
-    whole: bool = False
 
     def joins(self, other: "Change") -> bool:
         """Whether both can be made at once: of different parts of the network and different fields of the plan."""
@@ -100,7 +99,6 @@ def joined(first: Change, second: Change) -> Change:
         balanced=first.balanced or second.balanced,
         lines="; ".join(filter(None, (first.lines, second.lines))),
         causes=tuple(dict.fromkeys((*first.causes, *second.causes))),
-        whole=first.whole or second.whole,
     )
 
 
@@ -182,10 +180,7 @@ def built(
     sample: Inputs,
 ) -> nn.Module:
     """What the builder makes, changed. The caller has seeded the generators."""
-    given: dict[str, Any] = {"spec": spec} if takes(source, "spec") else {}
-    if activation is not None:
-        given["activation"] = activation
-    return changed_network(uncompiled(source(**given)), changes, sample)
+    return changed_network(uncompiled(made_by(source, spec, activation)), changes, sample)
 
 
 def changed_network(network: nn.Module, changes: Sequence[NetworkChange], sample: Inputs) -> nn.Module:

@@ -20,9 +20,9 @@ from thalweg.doctor.remedies.tournament import Reached, scored_rows
 from thalweg.errors import UsageError, did_you_mean
 from thalweg.examination import case_of
 from thalweg.findings import Finding, Findings
-from thalweg.fix.arm import ROWS, Arm
+from thalweg.fix.arm import Arm
 from thalweg.fix.catalog import changes_for, combinations, situation_of
-from thalweg.fix.change import carried_out, may_balance
+from thalweg.fix.change import may_balance
 from thalweg.fix.manual import by_hand
 from thalweg.fix.result import Cost, Fix, verified
 from thalweg.fix.search import Search, wanted_of
@@ -124,7 +124,7 @@ def patient(experiment: "Experiment", folder: Path, seconds: float | None) -> "I
         training = session._training()
         with closing(training.job.train), closing(training.job.validation):
             kept = clone(setup.network)
-            if restore(training) and (training.best.epoch or (folder / "checkpoints" / "best.json").is_file()):
+            if restore(training) and (training.job.folder / "best.json").is_file():
                 run = Run.open(folder)
                 load_weights(run, kept, kept_weights(run))
             else:
@@ -178,11 +178,10 @@ def tried(
         constant=constant,
         balanced=is_balanced,
     )
-    pace = case.seconds / max(case.steps, 1)
-    search = Search(control, own, wanted_of(own, beside), case.plan.seed, pace, alarms, tell, combinations)
+    search = Search(control, own, wanted_of(own, beside), case.plan.seed, case.step_seconds, alarms, tell, combinations)
     best, effect = search.run(changes)
     mended = [cause for each in search.tried if each.accepted for cause in each.change.causes]
-    fixed, plan = carried_out(experiment, case.plan, best.changes, case.bench.first(ROWS)[0])
+    fixed, plan = best.carried
     ordered = sorted(search.tried, key=lambda each: not each.accepted)
     return replace(
         empty,

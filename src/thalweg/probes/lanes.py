@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map
 
 from thalweg.data.noise import global_rng_kept
-from thalweg.data.rows import Batch
 from thalweg.measure.score import Score
 from thalweg.probes.budget import Budget
 from thalweg.probes.twin import DIVERGED, LOOK, Lane, Twin, score_of, windows
@@ -158,16 +158,7 @@ def together(batches: Sequence[tuple[Any, ...]]) -> tuple[Any, ...]:
     """One batch for all as it is; batches of each stacked `[K, B, ...]`."""
     if len(batches) == 1:
         return batches[0]
-    return tuple(stacked(values) for values in zip(*batches, strict=True))
-
-
-def stacked(values: Sequence[Any]) -> Any:
-    assert not isinstance(values[0], Batch)
-    if isinstance(values[0], dict):
-        return {name: torch.stack([value[name] for value in values]) for name in values[0]}
-    if isinstance(values[0], tuple):
-        return tuple(torch.stack(each) for each in zip(*values, strict=True))
-    return torch.stack(list(values))
+    return tuple(tree_map(lambda *each: torch.stack(each), *values) for values in zip(*batches, strict=True))
 
 
 def joined(feeds: Sequence[Iterator[Any]], first: Sequence[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
