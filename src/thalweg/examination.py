@@ -84,32 +84,16 @@ def is_gentle(plan: Plan, num_rows: int) -> bool:
     return plan.schedule.warmup_steps(num_steps_of(plan, num_rows)) > 0
 
 
-def examine_training(
-    untrained: nn.Module,
-    last: nn.Module,
-    training: Training,
-    setup: Setup,
-    prepared: Prepared,
-    *,
-    plan: Plan,
-    seconds: float,
-    readings: Readings,
-) -> list[Reading]:
+def examine_training(case: Case, readings: Readings) -> list[Reading]:
     """Experiments on clones, now that the outcome is known; nothing of the run is touched.
 
     Args:
-        untrained: the network before the first step.
-        last: the network after the last step, as it is validated.
-        training: as it ended.
-        setup: what it stood on.
-        prepared: the data.
-        plan: resolved.
-        seconds: what they may spend together.
+        case: the training that is over.
         readings: what is known so far.
     """
     with global_rng_kept(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return examine(case_of(untrained, last, training, setup, prepared, plan=plan, seconds=seconds), readings)
+        return examine(case, readings)
 
 
 def case_of(
@@ -122,10 +106,23 @@ def case_of(
     plan: Plan,
     seconds: float,
 ) -> Case:
-    """What experiments after a training start from; the arguments are those of `examine_training`."""
+    """What experiments after a training start from.
+
+    Args:
+        untrained: the network before the first step.
+        last: the network after the last step, as it is validated.
+        training: as it ended.
+        setup: what it stood on.
+        prepared: the data.
+        plan: resolved.
+        seconds: what they may spend together.
+    """
     budget = Budget(seconds)
+    with global_rng_kept(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        start = bench_of(untrained, training.job.loss, setup, prepared, plan=plan, budget=budget)
     return Case(
-        bench=bench_of(untrained, training.job.loss, setup, prepared, plan=plan, budget=budget),
+        bench=start,
         last=last,
         kept=clone(setup.network),
         optimizer_state={name: value.clone() for name, value in training.stepper.state_dict().items()},

@@ -15,7 +15,7 @@ from thalweg.doctor.diagnose import diagnose
 from thalweg.doctor.diagnosis import Diagnosis
 from thalweg.doctor.ignore import Wishes, wishes
 from thalweg.errors import UsageError
-from thalweg.examination import examine_training
+from thalweg.examination import case_of, examine_training
 from thalweg.lock import locked
 from thalweg.plan import Plan
 from thalweg.probes.budget import budget_of
@@ -105,7 +105,7 @@ def examined(session: Session, untrained: nn.Module, training: Training, seconds
         validation = training.job.validation
         found += measure_kept(kept, session.loss, setup.metrics, train=seen, validation=validation, step=training.step)
         readings.extend(found)
-    return found + examine_training(
+    case = case_of(
         untrained,
         clone(training.held_network()),
         training,
@@ -113,8 +113,8 @@ def examined(session: Session, untrained: nn.Module, training: Training, seconds
         session.prepared,
         plan=plan,
         seconds=budget_of(training.seconds) if seconds is None else seconds,
-        readings=readings,
     )
+    return found + examine_training(case, readings)
 
 
 def concluded(store: Store, wished: Wishes, seconds: float) -> Diagnosis:

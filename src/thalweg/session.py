@@ -24,7 +24,7 @@ from thalweg.doctor.diagnose import diagnose, judge_rate
 from thalweg.doctor.ignore import Wishes
 from thalweg.errors import StoreError, TrainingError
 from thalweg.events import Decided, Event, FindingRaised, Listener, RunEnded, RunStarted, StageEnded, guarded
-from thalweg.examination import examine_training, num_steps_of, plan_readings, run_check
+from thalweg.examination import case_of, examine_training, num_steps_of, plan_readings, run_check
 from thalweg.findings import Finding
 from thalweg.measure.graph import layers
 from thalweg.mending import mend_start, taken_up
@@ -156,7 +156,7 @@ class Session:
             self._keep(training)
             if self.untrained is not None and last is not None and status != "interrupted":
                 started = time.monotonic()
-                found = examine_training(
+                case = case_of(
                     self.untrained,
                     last,
                     training,
@@ -164,9 +164,8 @@ class Session:
                     self.prepared,
                     plan=self.plan,
                     seconds=max(budget_of(training.seconds) - self.probed, 0.0),
-                    readings=self.store.readings(),
                 )
-                self.store.add_readings(found)
+                self.store.add_readings(examine_training(case, self.store.readings()))
                 self.store.put({"diagnosis_seconds": time.monotonic() - started})
         self._end(status, training.best.epoch or None, stopped_early=training.stopped_early)
         return status

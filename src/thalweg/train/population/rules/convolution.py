@@ -49,13 +49,11 @@ def of(function: Any, spatial: int) -> Rule:
             return NotImplemented
         if not isinstance(weight, Each):
             return shared_weight(function, input, weight, bias, (stride, padding, dilation, groups))
-        members = run.members
-        offset = spread(bias, members).flatten() if bias is not None else None
         if isinstance(input, Each) or groups > 1:
-            x, groups = beside(input, members), groups * members
+            x, groups = beside(input, run.members), groups * run.members
         else:
             x = input  # all members' filters on the one batch
-        return apart(function(x, joined(weight.tensor), offset, stride, padding, dilation, groups), members)
+        return grouped(function, x, weight, bias, (stride, padding, dilation, groups), run.members)
 
     return convolution
 
@@ -78,13 +76,18 @@ def transposed_of(function: Any, spatial: int) -> Rule:
             return NotImplemented
         if not isinstance(weight, Each):
             return shared_weight(function, input, weight, bias, (stride, padding, output_padding, groups, dilation))
-        members = run.members
-        offset = spread(bias, members).flatten() if bias is not None else None
-        x = beside(input, members)
-        settings = (stride, padding, output_padding, groups * members, dilation)
-        return apart(function(x, joined(weight.tensor), offset, *settings), members)
+        settings = (stride, padding, output_padding, groups * run.members, dilation)
+        return grouped(function, beside(input, run.members), weight, bias, settings, run.members)
 
     return convolution
+
+
+def grouped(
+    function: Any, x: Tensor, weight: Each, bias: Value | None, settings: tuple[Any, ...], members: int
+) -> Each:
+    """One convolution with the filters of all members side by side."""
+    offset = spread(bias, members).flatten() if bias is not None else None
+    return apart(function(x, joined(weight.tensor), offset, *settings), members)
 
 
 def shared_weight(function: Any, x: Value, weight: Tensor, bias: Value | None, settings: tuple[Any, ...]) -> Any:
