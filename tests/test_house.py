@@ -24,6 +24,7 @@ FLOORS: list[set[str]] = [
     {"show"},
     {
         "alter",
+        "augmenting",
         "build",
         "compare",
         "examination",

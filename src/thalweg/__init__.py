@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from thalweg.initialization import initialize
     from thalweg.parts import (
         activations,
+        augmentations,
         averaging,
         initializers,
         metrics,
@@ -48,6 +49,7 @@ __all__ = [
     "Run",
     "Spec",
     "activations",
+    "augmentations",
     "averaging",
     "choose_threshold",
     "evaluate_outputs",
@@ -80,6 +82,7 @@ HOMES = {
 }
 FAMILIES = (
     "activations",
+    "augmentations",
     "averaging",
     "initializers",
     "metrics",

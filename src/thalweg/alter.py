@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from thalweg.data.sample import spread
 from thalweg.errors import ModelError
-from thalweg.initialization import initialize
+from thalweg.initialization import draw_anew
 from thalweg.parts.activations.replace import replace_activations
 from thalweg.parts.normalization.replace import replace_normalization
 from thalweg.parts.regularizers.replace import set_dropout
@@ -72,7 +72,8 @@ def initialize_anew(setup: "Setup", rows: "AnyRows") -> Decision:
     assert isinstance(plan.batch_size, int)
     assert isinstance(plan.seed, int)
     inputs, _ = next(iter(setup.held_out(spread(rows, plan.batch_size), 2).epoch(0)))
-    done = initialize(setup.network, inputs, plan.initialization, seed=plan.seed)
-    left = f", {len(done.left)} left as they were ({', '.join(r.name for r in done.left[:3])})" if done.left else ""
-    reason = f"asked for; {len(done.changed)} tensors drawn anew or set{left}"
+    tensors = draw_anew(setup.network, inputs, plan.initialization, seed=plan.seed)
+    kept = [row.name for row in tensors if not row.changed]
+    left = f", {len(kept)} left as they were ({', '.join(kept[:3])})" if kept else ""
+    reason = f"asked for; {len(tensors) - len(kept)} tensors drawn anew or set{left}"
     return Decision("initialization", str(plan.initialization), reason)

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from torch import nn
 
+from thalweg.augmenting import label_readings
 from thalweg.data.noise import global_rng_kept
 from thalweg.data.prepare import Prepared
 from thalweg.doctor.before import outputs_of
@@ -47,7 +48,11 @@ def run_check(
         validation=prepared.validation,
         num_steps=num_steps_of(plan, len(prepared.train)),
         gentle=is_gentle(plan, len(prepared.train)),
-        known=[*prepared.readings, *describe_data(prepared, batch_size=plan.batch_size, workers=workers_of(plan))],
+        known=[
+            *prepared.readings,
+            *describe_data(prepared, batch_size=plan.batch_size, workers=workers_of(plan)),
+            *label_readings(prepared, setup.augment, plan.seed),
+        ],
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from thalweg.errors import UsageError, did_you_mean
 from thalweg.parts import (
     activations,
+    augmentations,
     averaging,
     initializers,
     normalization,
@@ -19,6 +20,7 @@ from thalweg.parts import (
     schedules,
 )
 from thalweg.parts.activations import Activation
+from thalweg.parts.augmentations import Augmentation, Compose
 from thalweg.parts.averaging import Averaging
 from thalweg.parts.initializers import Initializer
 from thalweg.parts.normalization import Normalization
@@ -43,6 +45,7 @@ FAMILIES: dict[str, Any] = {
     "normalization": normalization,
     "initialization": initializers,
     "regularizer": regularizers,
+    "augmentation": augmentations,
     "preprocessing": preprocessing,
     "target_scaling": preprocessing,
 }
@@ -54,6 +57,7 @@ PARTS: tuple[tuple[str, type, tuple[str | None, ...]], ...] = (  # fields that a
     ("normalization", Normalization, (None,)),
     ("initialization", Initializer, (None,)),
     ("regularizer", Regularizer, (None,)),
+    ("augmentation", Augmentation, (None, "auto", "trivial", "rand")),
     ("preprocessing", Preparation, ("auto", "standardize", "none")),
     ("target_scaling", Preparation, ("auto", "standardize", "none")),
 )
@@ -91,6 +95,9 @@ class Plan:
         initialization: a part of `tw.initializers` that the weights are drawn by, anew; None keeps them as they are.
         regularizer: a part of `tw.regularizers`: a penalty on the weights, or a limit (L29); None has none. Decay of
             the weights beside it is the optimizer's `weight_decay`.
+        augmentation: parts of `tw.augmentations`, one or several in a tuple, by which the training rows are changed
+            anew in each epoch (L32); `"trivial"` and `"rand"` are TrivialAugment and RandAugment, `"auto"` takes those that
+            bring the training images nearer to others of their class; None changes nothing.
         label_smoothing: share of a training label that is spread over all classes, from 0 to below 1; measures and
             the validation loss are of the labels as they are.
         memory_format: layout of images in memory, as torch names it; `"auto"` times both.
@@ -137,6 +144,7 @@ class Plan:
     dropout: float | None = None
     initialization: Initializer | None = None
     regularizer: Regularizer | None = None
+    augmentation: Augmentation | str | None = None
     label_smoothing: float = 0.0
     memory_format: str = "auto"
     precision: str = "auto"
@@ -163,6 +171,9 @@ class Plan:
         for name in ("preprocessing", "target_scaling"):
             if isinstance(several := getattr(self, name), list | tuple):
                 object.__setattr__(self, name, preprocessing.Chain(*several))
+        chosen: Any = self.augmentation
+        if isinstance(chosen, list | tuple):
+            object.__setattr__(self, "augmentation", Compose(*chosen))
         for name, kind, besides in PARTS:
             value = getattr(self, name)
             if not isinstance(value, kind) and value not in besides:

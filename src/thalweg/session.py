@@ -292,6 +292,7 @@ class Session:
             device=setup.device,
             transform=setup.transform,
             target_transform=setup.target_scaling,
+            augment=setup.augment,
             training_steps=None if optimizer.lr == "auto" else num_steps_of(plan, len(self.prepared.train)),
         )
 

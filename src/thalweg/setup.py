@@ -9,7 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from thalweg.alter import alter, initialize_anew
+from thalweg.augmenting import augmenter_of
 from thalweg.build import ModelSource, build_network, rebuilt, spec_of, takes_activation, try_forward, try_loss
+from thalweg.data.augmented import Augmenter
 from thalweg.data.feeder import Feeder
 from thalweg.data.loaders import together
 from thalweg.data.noise import global_rng_kept
@@ -32,7 +34,7 @@ from thalweg.data.sample import head, spread
 from thalweg.data.task import OWN, Task, infer_task
 from thalweg.data.unseen import require_outputs
 from thalweg.data.workers import choose_workers, obstacle
-from thalweg.errors import UsageError
+from thalweg.errors import ModelError, UsageError
 from thalweg.parts.metrics import Metric, metric
 from thalweg.parts.metrics.forms import class_dim
 from thalweg.parts.preprocessing import Preparation, Standardize, Table
@@ -73,6 +75,7 @@ class Setup:
     class_dim: int | None = None  # of the outputs of a class per position: the last or 1
     # The network from another seed; None where a module was given, or the plan changed what a builder made.
     rebuild: Callable[[int], nn.Module] | None = None
+    augment: Augmenter | None = None  # of the rows that are trained on
 
     @property
     def transform(self) -> Callable[[Inputs], Inputs] | None:
@@ -83,7 +86,7 @@ class Setup:
         return lambda inputs: channels_last(inputs if preprocessing is None else preprocessing(inputs))
 
     def feeder(self, rows: AnyRows, *, batch_size: int, seed: int, shuffle: bool = True, workers: int = 0) -> Feeder:
-        """Batches of `rows` as the network takes them."""
+        """Batches of `rows` as the network takes them; shuffled ones are those trained on, and augmented."""
         return Feeder(
             rows,
             batch_size=batch_size,
@@ -93,6 +96,7 @@ class Setup:
             transform=self.transform,
             target_transform=self.target_scaling,
             workers=workers,
+            augment=self.augment,
         )
 
     def held_out(self, rows: AnyRows, batch_size: int, workers: int = 0) -> Feeder:
@@ -120,7 +124,8 @@ def set_up(
     smoothed_loss(loss, plan.label_smoothing)  # that it can be
     first = head(prepared.train, TRIAL_ROWS)
     table = None if prepared.table is None else fit_table(prepared, plan.preprocessing)
-    refuse_scaling(plan, prepared.train, few(first, None)[0])
+    raw = few(first, None)[0]
+    refuse_scaling(plan, prepared.train, raw)
     preprocessing: nn.Module | None = table
     if table is None and isinstance(plan.preprocessing, Preparation):
         preprocessing = plan.preprocessing.fit(prepared.train)
@@ -142,11 +147,13 @@ def set_up(
     )
     if table is None and plan.preprocessing == "standardize":
         preprocessing = Standardize().fit(prepared.train)
+    plan, augment, told = augmenter_of(plan, prepared, preprocessing, raw)
+    decisions += told
     scaling = fit_scaling(plan.target_scaling, prepared.train)
     decisions += [*found_by(preprocessing, scaling), *smoothing_told(plan)]
     preprocessing, scaling = on(preprocessing, device), on(scaling, device)
     measures = [in_unit(m, scaling) for m in chosen]
-    setup = Setup(network, preprocessing, scaling, measures, device, plan, loaded + decisions)
+    setup = Setup(network, preprocessing, scaling, measures, device, plan, loaded + decisions, augment=augment)
     inputs, target = next(iter(setup.held_out(first, 2).epoch(0)))
     # A module's lazy layers start alike in every run, as its other weights do; a builder's vary with the plan's seed.
     lazy_seed = seed if isinstance(model, nn.Module | KeptModule) else int(own_seed)
@@ -162,11 +169,8 @@ def set_up(
     if any(reading.name == "labels.unseen" for reading in prepared.readings):
         require_outputs(output, prepared.task)
     try_loss(loss, loss_name, output, target, prepared.task)
-    if isinstance(output, Tensor) and output.dim() > 2:
-        fitting = EVALUATION_NUMBERS // max(output[0].numel(), 1)
-        setup.evaluation_rows = max(1, min(setup.evaluation_rows, fitting))
-        dim = class_dim(output, target)
-        setup.class_dim = -1 if dim == output.dim() - 1 else dim
+    try_augmented(setup, first, loss, seed=lazy_seed)
+    measure_outputs(setup, output, target)
     if plan.gradient_checkpointing:
         blocks_of(network)  # that there are some
     setup.decisions += told_of(plan, network)
@@ -176,6 +180,40 @@ def set_up(
     require_fitting_schedule(plan, setup.feeder(prepared.train, batch_size=plan.batch_size, seed=0, shuffle=False))
     hire(setup, prepared.train)
     return setup
+
+
+def measure_outputs(setup: Setup, output: Any, target: Tensor) -> None:
+    """Where outputs have positions: how many rows of them fit into memory, and which dimension counts the classes."""
+    if not isinstance(output, Tensor) or output.dim() < 3:
+        return
+    fitting = EVALUATION_NUMBERS // max(output[0].numel(), 1)
+    setup.evaluation_rows = max(1, min(setup.evaluation_rows, fitting))
+    dim = class_dim(output, target)
+    setup.class_dim = -1 if dim == output.dim() - 1 else dim
+
+
+def try_augmented(setup: Setup, first: AnyRows, loss: LossFunction, *, seed: int) -> None:
+    """Shows network and loss a few augmented rows: their size or their targets may be others.
+
+    Raises:
+        ModelError: where the network does not take them.
+        UsageError: where the loss does not take mixed targets.
+    """
+    if setup.augment is None:
+        return
+    inputs, target = next(setup.feeder(first, batch_size=len(first), seed=0).epoch(0))
+    try:
+        output = try_forward(setup.network, Rows(inputs, target, first.ids, "train"), seed=seed)
+    except ModelError as error:
+        raise ModelError(f"Under the plan's augmentation: {error}") from error
+    try:
+        smoothed_loss(loss, setup.plan.label_smoothing)(output, target)
+    except Exception as error:  # a loss of the user's own may raise anything
+        raise UsageError(
+            f"The plan's augmentation mixes samples, and the loss does not take targets {target.dtype} "
+            f"{list(target.shape)} between the classes: {error}. Take cross-entropy or binary cross-entropy, or leave "
+            "the mixing out."
+        ) from error
 
 
 def try_single_row(setup: Setup, rows: AnyRows) -> None:

@@ -1,14 +1,17 @@
 """Gains on fresh seeds: the interval, and how often a change that gains nothing is accepted."""
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
 import torch
 from scipy import stats
 
-from thalweg.fix.trial import LEVELS, effect_of, looks
+from thalweg.fix.trial import Effect, effect_of, fresh, looks, trial
 from thalweg.measure.score import Score
+from thalweg.probes.budget import Budget
 
 
 def scores(values: list[float], rows: int = 400) -> list[Score]:
@@ -34,27 +37,94 @@ def test_rows_that_say_little_widen_it():
     assert found.high - found.mean == pytest.approx(2 * float(gain.std()) / math.sqrt(50))
 
 
-def test_a_change_that_gains_nothing_is_seldom_accepted():
-    """Over all looks together at most 5 %, for normal and for skewed differences."""
+def nothing_gained(kind: str, draw: np.random.Generator, shares: int, seeds: int) -> np.ndarray:
+    """`[shares, seeds]` differences of mean 0; those of a seed have much in common from one share to the next."""
+    if kind == "either fails":  # by chance and alike with and without the change: deep, narrow networks that die
+        fails = draw.random((2, seeds)) < 0.5
+        apart = 0.8 * (fails[0].astype(float) - fails[1])
+        return np.stack([apart + 0.01 * draw.normal(size=seeds) for _ in range(shares)])
+    new = {
+        "normal": lambda: draw.normal(size=seeds),
+        "heavy tails": lambda: draw.standard_t(3, size=seeds),
+        "skewed to the right": lambda: draw.exponential(size=seeds) - 1,
+    }[kind]
+    found = [new()]
+    for _ in range(shares - 1):
+        found.append(0.7 * found[-1] + math.sqrt(1 - 0.49) * new())
+    return np.stack(found)
+
+
+@pytest.mark.parametrize("shares", [[0.25], [0.125, 0.25], [1 / 32, 1 / 16, 1 / 8]])
+@pytest.mark.parametrize("kind", ["normal", "heavy tails", "skewed to the right", "either fails"])
+def test_a_change_that_gains_nothing_is_seldom_accepted(kind: str, shares: list[float]):
+    """Over all looks together at most 5 %."""
     draw = np.random.default_rng(0)
-    plan = looks([0.1, 0.25])
-    repetitions = 4000
-    for kind in ("normal", "skewed"):
-        accepted = 0
-        for _ in range(repetitions):
-            # The second look is at the same seeds, further on: differences that have much in common.
-            first = draw.normal(size=8) if kind == "normal" else draw.exponential(size=8) - 1
-            second = 0.7 * first + math.sqrt(1 - 0.49) * (
-                draw.normal(size=8) if kind == "normal" else draw.exponential(size=8) - 1
-            )
-            for level, (share, count) in zip(LEVELS, plan, strict=True):
-                values = (first if share == 0.1 else second)[:count]
-                half = stats.t.ppf(1 - level, count - 1) * stats.sem(values)
-                if values.mean() - half > 0:
-                    accepted += 1
-                    break
-        # Exponential differences are skewed to the right, which makes Student's test cautious on this side.
-        assert accepted / repetitions <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / repetitions), kind
+    plan = looks(shares)
+    most = max(count for _, count, _ in plan)
+    limits = [stats.t.ppf(1 - level, count - 1) for _, count, level in plan]
+    repetitions, accepted = 4000, 0
+    for _ in range(repetitions):
+        gains = nothing_gained(kind, draw, len(shares), most)
+        for limit, (share, count, _) in zip(limits, plan, strict=True):
+            values = gains[shares.index(share), :count]
+            if values.mean() > limit * values.std(ddof=1) / math.sqrt(count):
+                accepted += 1
+                break
+    assert accepted / repetitions <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / repetitions)
+
+
+@dataclass
+class Known:
+    """An arm whose scores are known beforehand, by share and seed; it notes how many were asked for."""
+
+    values: Callable[[float, int], float]
+    asked: set[tuple[float, int]] = field(default_factory=set)
+    budget: Budget = field(default_factory=lambda: Budget(60.0))
+    drops: bool = True  # so that nothing is seated
+
+    def seconds_to(self, share: float, seed: int, pace: float) -> float:
+        return 0.0
+
+    def score(self, share: float, *, seed: int) -> Score:
+        self.asked.add((share, seed))
+        return scores([self.values(share, seed)])[0]
+
+    def forget(self) -> None:
+        """Nothing is kept."""
+
+
+def run_trial(gain: Callable[[float, int], float]) -> tuple[Effect | None, Known]:
+    """A trial whose `k`-th fresh seed gains `gain(share, k)`."""
+    order = {seed: k for k, seed in enumerate(fresh(0, 8))}
+    control, changed = Known(lambda _share, _seed: 0.1), Known(lambda share, seed: 0.1 + gain(share, order[seed]))
+    return trial(control, changed, shares=[0.1, 0.2], seed=0, pace=0.0), changed  # type: ignore[arg-type]
+
+
+def test_a_gain_far_above_its_spread_takes_three_seeds():
+    effect, changed = run_trial(lambda _share, k: 0.5 + 0.02 * (-1) ** k)
+    assert effect is not None
+    assert effect.real
+    assert (effect.seeds, effect.share) == (3, 0.1)
+    assert len(changed.asked) == 3
+
+
+def test_a_gain_that_is_unclear_at_first_is_looked_at_further_on_then_on_more_seeds():
+    deeper, _ = run_trial(lambda share, k: 0.5 + 0.02 * (-1) ** k if share > 0.1 else 0.4 * (-1) ** k)
+    assert deeper is not None
+    assert deeper.real
+    assert (deeper.seeds, deeper.share) == (3, 0.2)
+    more, changed = run_trial(lambda _share, k: 0.1 + 0.06 * (-1) ** k)
+    assert more is not None
+    assert more.real
+    assert (more.seeds, more.share) == (6, 0.2)
+    assert {(0.1, seed) for seed in fresh(0, 4)} <= changed.asked
+
+
+def test_a_loss_beyond_doubt_ends_a_trial():
+    effect, changed = run_trial(lambda _share, k: -0.5 + 0.02 * (-1) ** k)
+    assert effect is not None
+    assert effect.high < 0
+    assert len(changed.asked) == 3
 
 
 def test_two_effects_add_up():

@@ -6,6 +6,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from thalweg.data.augmented import Augmenter
 from thalweg.data.items import read_batches
 from thalweg.data.loaders import read_loader
 from thalweg.data.rows import (
@@ -26,6 +27,8 @@ from thalweg.data.workers import Workers
 from thalweg.errors import TrainingError, UsageError
 
 BLOCK_BYTES = 64 * 2**20  # of one gather: small beside any model's memory, large beside the cost of a call
+AUGMENTED_BYTES = 4 * 2**20  # where rows are worked on: they stay in the cache between two passes
+MOST_ROWS = 2**20  # of a batch whose rows have no numbers of their own
 
 
 class Feeder:
@@ -48,6 +51,8 @@ class Feeder:
             on the others.
         target_transform: the same for the targets.
         workers: processes that read the items of a Dataset ahead; the batches do not depend on their number.
+        augment: changes the rows by what is drawn for each from seed, epoch and row number; of an IterableDataset and a
+            DataLoader from its place in the epoch. Rows that are not shuffled stay as they are.
 
     >>> from thalweg.data.rows import Rows
     >>> rows = Rows(torch.arange(5.0), torch.arange(5), torch.arange(5), "train")
@@ -69,6 +74,7 @@ class Feeder:
         transform: Callable[[Inputs], Inputs] | None = None,
         target_transform: Callable[[Tensor], Tensor] | None = None,
         workers: int = 0,
+        augment: Augmenter | None = None,
     ) -> None:
         if batch_size < 1:
             raise UsageError(f"batch_size got {batch_size!r}; allowed: an integer of at least 1.")
@@ -80,6 +86,7 @@ class Feeder:
         self.transform = transform
         self.target_transform = target_transform
         self.num_workers = workers
+        self.augment = augment if shuffle else None  # rows in their order are measured on
         self._workers: Workers | None = None  # started with the first epoch
         self._open = 0  # epochs of a DataLoader that are being read
 
@@ -100,6 +107,7 @@ class Feeder:
             device=self.device,
             transform=self.transform,
             target_transform=self.target_transform,
+            augment=self.augment,
         )
 
     def __len__(self) -> int:
@@ -135,15 +143,23 @@ class Feeder:
             TrainingError: where a process that reads the data died.
         """
         if not isinstance(self.rows, Rows):
-            for inputs, target in self._read(epoch, skip):
-                yield self._wrap(*self._prepare(inputs, target))
+            numbered = self.rows.ids[self.order(epoch)] if isinstance(self.rows, DatasetRows) else None
+            for number, (inputs, target) in enumerate(self._read(epoch, skip), skip):
+                ids = number * MOST_ROWS + torch.arange(len(target))
+                if numbered is not None:
+                    ids = numbered[number * self.batch_size :][: len(target)]
+                yield self._wrap(*self._mixed(*self._prepare(inputs, target, ids, epoch), ids, epoch))
             return
         order = self.order(epoch)[skip * self.batch_size :]
         size = self._rows_per_gather(self.rows)
         for start in range(0, len(order), size):
             chosen = order[start : start + size]
             target = self.rows.target.index_select(0, chosen.to(self.rows.target.device))
-            batches = split(*self._prepare(take(self.rows.inputs, chosen), target), self.batch_size)
+            ids = self.rows.ids[chosen]
+            batches = split(*self._prepare(take(self.rows.inputs, chosen), target, ids, epoch), self.batch_size)
+            if self.augment is not None:
+                each = torch.split(ids, self.batch_size)
+                batches = (self._mixed(*batch, own, epoch) for batch, own in zip(batches, each, strict=True))
             yield from batches if self.rows.step is None else (self._wrap(*batch) for batch in batches)
 
     def weights(self, epoch: int, skip: int = 0) -> Iterator[Tensor]:
@@ -192,13 +208,21 @@ class Feeder:
     def _rows_per_gather(self, rows: Rows) -> int:
         """The whole epoch, or as many whole batches as fit into a block."""
         # A transform makes floats of pixels, hence four bytes for a value of one.
-        least = 4 if self.transform else 1
+        least = 4 if self.transform or self.augment else 1
         values = [*tensors_of(rows.inputs), rows.target]
         row_bytes = sum(v[:1].numel() * max(v.element_size(), least) for v in values)
-        return max(BLOCK_BYTES // max(row_bytes, 1) // self.batch_size, 1) * self.batch_size
+        block = AUGMENTED_BYTES if self.augment else BLOCK_BYTES
+        return max(block // max(row_bytes, 1) // self.batch_size, 1) * self.batch_size
 
-    def _prepare(self, inputs: Inputs, target: Tensor) -> tuple[Inputs, Tensor]:
+    def _mixed(self, inputs: Inputs, target: Tensor, ids: Tensor, epoch: int) -> tuple[Inputs, Tensor]:
+        if self.augment is None:
+            return inputs, target
+        return self.augment.after(inputs, target, ids, epoch=epoch, seed=self.seed)
+
+    def _prepare(self, inputs: Inputs, target: Tensor, ids: Tensor, epoch: int) -> tuple[Inputs, Tensor]:
         inputs, target = map_inputs(self._move, inputs), self._move(target)
+        if self.augment is not None:
+            inputs, target = self.augment.before(inputs, target, ids, epoch=epoch, seed=self.seed)
         with torch.no_grad():
             if self.transform:
                 inputs = self.transform(inputs)

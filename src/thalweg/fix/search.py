@@ -11,16 +11,17 @@ from math import sqrt
 
 from thalweg.fix.arm import Arm
 from thalweg.fix.change import Change
-from thalweg.fix.trial import SEEDS, Effect, seconds_of, trial
+from thalweg.fix.trial import FEW, Effect, fresh, seconds_of, trial
 from thalweg.measure.score import Score
 from thalweg.probes.harm import BEST, SHARE
 from thalweg.rules.harm import errors_of
 
 MARKS = (1 / 32, 1 / 16, 1 / 8, 1 / 4)  # of the training's steps
 LAST = (1 / 2, 1.0)  # at which the best is looked at if it is not above the training before
-LEAST_STEPS = 20  # to a mark
+LEAST_STEPS = 12  # to a mark
 LEAST_GAIN = 0.02  # of accuracy or R2: less is not worth a change
 NEAR = 0.1  # of accuracy or R2, below what the training reached: nearer after a quarter of the steps may end above it
+DEEPER, APART = 3, 1.5  # shares that are looked at on fresh seeds, at most, each so many times the one before
 ROUNDS = 4
 EARLY = 0.5  # of what is wanted, which a training that will reach it has after its first steps
 GENERIC = "underfitting"
@@ -240,22 +241,23 @@ class Search:
         effect = trial(base, found.arm, shares=self.shares(entry), seed=self.seed, pace=self.pace)
         entry.effect = effect
         if effect is None:
-            entry.reason = f"above on the run's own seed, but no time was left for {SEEDS[0]} other seeds"
+            entry.reason = f"above on the run's own seed, but no time was left for {FEW[0]} other seeds"
         elif not effect.real:
             entry.reason = "not shown on other seeds"
         return effect
 
     def shares(self, entry: Tried) -> list[float]:
         """At which both are looked at: where it was above on the run's own seed, and up to a quarter of the steps."""
-        first = entry.ahead or entry.clear
-        return list(dict.fromkeys((first, max(first, min(4 * first, MARKS[-1])))))
+        found = [entry.ahead or entry.clear]
+        while len(found) < DEEPER and (share := min(2 * found[-1], MARKS[-1])) >= APART * found[-1]:
+            found.append(share)
+        return found
 
     def reserve(self, base: Arm, best: Candidate | None) -> float:
-        """Seconds to keep for the first look at the best on fresh seeds."""
+        """Seconds to keep for the first looks at the best on fresh seeds."""
         if best is None or not best.entry.clear:
             return 0.0
-        fresh = [-k for k in range(1, SEEDS[0] + 1)]
-        return 1.5 * seconds_of((base, best.arm), best.entry.clear, fresh, self.pace)
+        return 1.5 * seconds_of((base, best.arm), best.entry.clear, fresh(self.seed, FEW[-1]), self.pace)
 
 
 def groups(changes: Sequence[Change]) -> Iterator[list[Change]]:

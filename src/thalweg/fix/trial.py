@@ -12,9 +12,11 @@ from thalweg.evaluate.student import quantile
 from thalweg.fix.arm import Arm
 from thalweg.measure.score import Score
 
-SEEDS = (4, 6, 8)  # of each look; with three Student's interval is twice as wide as with four
-# Of accepting a change that gains nothing, at each look: 5 % together, more where more is known (alpha spending).
-LEVELS = (0.01, 0.01, 0.015, 0.015)
+FEW, MANY = (3, 4), (6, 8)  # seeds at each share of the steps, and at the last one besides
+# Of accepting a change that gains nothing: 5 % over all looks together, by Bonferroni (alpha spending). Three seeds are
+# for gains of six deviations and more, four for those of two and a half; looks further on are for what these leave.
+ALPHA = 0.05
+FIRST, LATER = (0.004, 0.008), (0.002, 0.004)  # of looks at few seeds: at the first share, at each one behind it
 OTHER_SEEDS = 104_729  # added to the run's seed: seeds that no probe has used
 WORTH_SECONDS = 4.0  # of trainings one after the other: to choose a population's form takes a tenth of that
 ROW_ERRORS = 2.0  # standard errors of the validation rows
@@ -69,10 +71,10 @@ class Effect:
 def trial(control: Arm, changed: Arm, *, shares: Sequence[float], seed: int, pace: float) -> Effect | None:
     """Trains both on seeds of their own until the gain is decided; None where the time does not suffice for a look.
 
-    Four seeds are looked at after a small share of the steps, then after a larger one, then more seeds there. The
-    interval is Student's over the paired differences of the seeds, and at least as wide as the validation rows allow,
-    which are the same under every seed. A change that gains nothing is accepted with a probability of 5 % at most,
-    over all looks together.
+    Three seeds, then four, are looked at after each share of the steps, then more of them after the last. The interval
+    is Student's over the paired differences of the seeds, and at least as wide as the validation rows allow, which are
+    the same under every seed. A change that gains nothing is accepted with a probability of 5 % at most, over all looks
+    together.
 
     Args:
         control: the training without the change.
@@ -82,8 +84,8 @@ def trial(control: Arm, changed: Arm, *, shares: Sequence[float], seed: int, pac
         pace: seconds of a step before an arm has shown its own.
     """
     effect = None
-    for level, (share, count) in zip(LEVELS[-len(looks(shares)) :], looks(shares), strict=True):
-        seeds = [seed + k * OTHER_SEEDS for k in range(1, count + 1)]
+    for share, count, level in looks(shares):
+        seeds = fresh(seed, count)
         if not control.budget.affords(seconds_of((control, changed), share, seeds, pace)):
             break
         seat((control, changed), share, seeds, pace)
@@ -92,10 +94,19 @@ def trial(control: Arm, changed: Arm, *, shares: Sequence[float], seed: int, pac
         if len(known) < len(pairs):
             break
         effect = effect_of(known, share=share, level=level)
-        if effect.real or effect.high < 0 or (count == SEEDS[-1] and effect.mean <= 0):
+        if effect.real or effect.high < 0:
             break
     changed.forget()
     return effect
+
+
+def fresh(seed: int, count: int) -> list[int]:
+    """So many seeds that no probe has used.
+
+    >>> fresh(3, 2)
+    [104732, 209461]
+    """
+    return [seed + k * OTHER_SEEDS for k in range(1, count + 1)]
 
 
 def seat(arms: Sequence[Arm], share: float, seeds: Sequence[int], pace: float) -> None:
@@ -113,13 +124,21 @@ def seat(arms: Sequence[Arm], share: float, seeds: Sequence[int], pace: float) -
         arm.seat(new, share)
 
 
-def looks(shares: Sequence[float]) -> list[tuple[float, int]]:
-    """Share of the steps and number of seeds at each look: first deeper, then more of them.
+def looks(shares: Sequence[float]) -> list[tuple[float, int, float]]:
+    """Share of the steps, number of seeds and level of each look: first deeper, then more seeds.
 
-    >>> looks([0.125, 0.25])
-    [(0.125, 4), (0.25, 4), (0.25, 6), (0.25, 8)]
+    >>> [(share, count) for share, count, _ in looks([0.125, 0.25])]
+    [(0.125, 3), (0.125, 4), (0.25, 3), (0.25, 4), (0.25, 6), (0.25, 8)]
+    >>> round(sum(level for _, _, level in looks([0.125, 0.25])), 9)
+    0.05
     """
-    return [*((share, SEEDS[0]) for share in shares), *((shares[-1], count) for count in SEEDS[1:])]
+    few = [
+        (share, count, level)
+        for share in shares
+        for count, level in zip(FEW, FIRST if share == shares[0] else LATER, strict=True)
+    ]
+    left = ALPHA - sum(level for _, _, level in few)
+    return [*few, *((shares[-1], count, left / len(MANY)) for count in MANY)]
 
 
 def seconds_of(arms: Sequence[Arm], share: float, seeds: Sequence[int], pace: float) -> float:

@@ -8,6 +8,7 @@ from math import nan
 import torch
 from torch import Tensor, nn
 
+from thalweg.data.noise import seed_torch
 from thalweg.data.rows import Inputs, call, num_rows
 from thalweg.measure.calls import first_tensor
 from thalweg.measure.flow import spread
@@ -50,7 +51,7 @@ def through_depth(network: nn.Module, inputs: Inputs, places: Sequence[str]) -> 
     """
     signal, spreads = Signal(network), dict.fromkeys(places, nan)
     with untouched(network, training=num_rows(inputs) > 1), signal.attached(), spread_noted(network, spreads):
-        torch.manual_seed(0)  # the same dropout and the same sum before and after; `untouched` brings it back
+        seed_torch(0)  # the same dropout and the same sum before and after; `untouched` brings it back
         outputs = [t for t in tensors_in(call(network, inputs)) if t.requires_grad and t.is_floating_point()]
         if outputs:
             total = torch.stack([random_sum(output) for output in outputs]).sum()

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from thalweg.data.noise import seed_torch
 from thalweg.data.rows import Inputs, call, num_rows
 from thalweg.initialization.result import Row
 from thalweg.initialization.tensors import put, spread
@@ -66,7 +67,7 @@ def output_variance(network: nn.Module, inputs: Inputs, module: nn.Module) -> fl
         raise Reached
 
     handle = module.register_forward_hook(look)
-    torch.manual_seed(0)  # the same dropout each time; `untouched` brings the generator back
+    seed_torch(0)  # the same dropout each time; `untouched` brings the generator back
     try:
         call(network, inputs)
     except Reached:

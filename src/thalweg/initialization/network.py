@@ -11,9 +11,9 @@ from thalweg.initialization.depth import through_depth
 from thalweg.initialization.draw import draw
 from thalweg.initialization.lsuv import unit_variance
 from thalweg.initialization.residual import zero_branches
-from thalweg.initialization.result import Initialization
-from thalweg.initialization.users import users_of
-from thalweg.measure.following import follow
+from thalweg.initialization.result import Initialization, Row
+from thalweg.initialization.users import User, users_of
+from thalweg.measure.following import Course, follow
 from thalweg.measure.graph import explain_forward_error
 from thalweg.parts.initializers import LSUV, ForgetBias, Initializer, ZeroResidual
 from thalweg.parts.initializers.initializer import Wrapper
@@ -63,14 +63,33 @@ def initialize(network: nn.Module, inputs: Inputs, initializer: Initializer, *, 
 
     Source: the parts name theirs. torch draws each layer when it is built, by one rule, whatever follows.
     """
+    course, users = traced(network, inputs, initializer)
+    places = [p for p in course.order if any(user.place in (p, f"{p}.out_proj") for user in users)]
+    before = through_depth(network, inputs, places)
+    rows = drawn(network, inputs, initializer, course, users, seed)
+    return Initialization(initializer, seed, tuple(rows), before, through_depth(network, inputs, places))
+
+
+def draw_anew(network: nn.Module, inputs: Inputs, initializer: Initializer, *, seed: int) -> list[Row]:
+    """What `initialize` does and raises, without the signal through depth, which costs as much as the draw."""
+    course, users = traced(network, inputs, initializer)
+    return drawn(network, inputs, initializer, course, users, seed)
+
+
+def traced(network: nn.Module, inputs: Inputs, initializer: Initializer) -> tuple[Course, list[User]]:
+    """What follows each layer, and which tensors are used where."""
     refuse(network, initializer)
     try:
         course = follow(network, inputs)
     except Exception as error:
         raise explain_forward_error(network, inputs, error) from error
-    users = list(users_of(network, course))
-    places = [p for p in course.order if any(user.place in (p, f"{p}.out_proj") for user in users)]
-    before = through_depth(network, inputs, places)
+    return course, list(users_of(network, course))
+
+
+def drawn(
+    network: nn.Module, inputs: Inputs, initializer: Initializer, course: Course, users: list[User], seed: int
+) -> list[Row]:
+    """The tensors drawn, then measured where the initializer says so."""
     chain = list(parts_of(initializer))
     forget = next((part.value for part in chain if isinstance(part, ForgetBias)), 0.0)
     rows = draw(network, users, course, initializer, seed, forget)
@@ -78,7 +97,7 @@ def initialize(network: nn.Module, inputs: Inputs, initializer: Initializer, *, 
         rows = unit_variance(network, inputs, users, rows, lsuv)
     if any(isinstance(part, ZeroResidual) for part in chain):
         rows = zero_branches(network, course, rows)
-    return Initialization(initializer, seed, tuple(rows), before, through_depth(network, inputs, places))
+    return rows
 
 
 def refuse(network: nn.Module, initializer: object) -> None:

@@ -151,7 +151,7 @@ def key_of(twin: Twin, place: int) -> Hashable:
     assert twin.plan.schedule != "auto"
     cycles = twin.plan.schedule.momentum(0, max(twin.num_steps, 1)) is not None
     fed = id(feeder.rows), feeder.batch_size, feeder.shuffle, id(feeder.transform), id(feeder.target_transform)
-    return bucket_of(member), fed, twin.loss, twin.first_step, cycles
+    return bucket_of(member), fed, id(feeder.augment), twin.loss, twin.first_step, cycles
 
 
 def together(batches: Sequence[tuple[Any, ...]]) -> tuple[Any, ...]:

@@ -10,6 +10,7 @@ from itertools import cycle, islice
 import torch
 from torch import Tensor, nn
 
+from thalweg.data.augmented import Augmenter
 from thalweg.data.feeder import Feeder
 from thalweg.data.noise import global_rng_kept
 from thalweg.data.rows import AnyRows, Inputs, Rows, is_divisible
@@ -54,6 +55,7 @@ def race(
     device: torch.device | str = "cpu",
     transform: Callable[[Inputs], Inputs] | None = None,
     target_transform: Callable[[Tensor], Tensor] | None = None,
+    augment: Augmenter | None = None,
     seconds: float = 2.0,
     training_steps: int | None = None,
 ) -> Race:
@@ -74,6 +76,7 @@ def race(
         device: where to train.
         transform: of the inputs, as in the training.
         target_transform: of the targets.
+        augment: of the batches that are trained on.
         seconds: time to aim at. It decides the steps per lane and how many orders are tried; because a lane has at
             least 24 steps, the race of a large network takes longer.
         training_steps: updates of a training whose given rate is judged. The race then takes at most a quarter of what
@@ -94,6 +97,7 @@ def race(
     with global_rng_kept():
         pool, held = divide(rows, batch_size=batch_size * accumulate, steps=STEPS[1], seed=seed)
         fed = {"device": device, "transform": transform, "target_transform": target_transform}
+        trained_on = {**fed, "augment": augment}
         own_loss = clone(loss) if isinstance(loss, nn.Module) else loss
         trained = trained_loss or own_loss
         own_trained = clone(trained) if isinstance(trained, nn.Module) else trained
@@ -111,7 +115,7 @@ def race(
             )
 
         def feed(number: int) -> Feeder:
-            return Feeder(pool, batch_size=min(batch_size, len(pool)), seed=mix(PROBE, seed, number), **fed)  # type: ignore[arg-type]
+            return Feeder(pool, batch_size=min(batch_size, len(pool)), seed=mix(PROBE, seed, number), **trained_on)  # type: ignore[arg-type]
 
         start, few = clone(network).to(device), 0
         if training_steps is not None:

@@ -51,7 +51,7 @@ def per_class(function: LossFunction) -> LossFunction:
     """
 
     def loss(output: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
-        if target.dim() < 2:
+        if target.dim() < 2 or target.is_floating_point():  # probabilities [N, classes] of mixed rows
             return reduced(function, output, target, weight)
         logits, true = positions(output, target)
         if weight is None:

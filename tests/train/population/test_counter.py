@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from thalweg.train.population.counter import CounterNoise, MemberNoise, halves, spread, streams, words
+from thalweg.train.population.counter import CounterNoise, MemberNoise, Workspace, halves, spread, streams, words
 
 SEEDS = list(range(400))  # neighboring seeds are the hardest
 
@@ -118,9 +118,38 @@ def test_a_member_drops_the_same_in_any_company() -> None:
     moved = CounterNoise.of([seeds[i] for i in order], [steps[i] for i in order], [rates[0][order]])
     assert torch.equal(moved.dropout(x[order], 0.5, layer=0), together[order])
     for k, (seed, step) in enumerate(zip(seeds, steps, strict=True)):
-        alone = MemberNoise.after(streams(seed), step)
+        alone = MemberNoise.after(streams(seed), step, Workspace())
         assert torch.equal(alone.dropout(x[k : k + 1], float(rates[0][k]), layer=0)[0], together[k])
     assert not torch.equal(together[1] != 0, together[2] != 0)  # another step, other masks
+
+
+@pytest.mark.parametrize("block", [1, 10, 64])
+@pytest.mark.parametrize("dtype", [torch.bool, torch.float64, torch.bfloat16])
+def test_what_is_drawn_in_parts_is_the_same(block: int, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of members and of elements, an odd number of these; from memory that other draws have used."""
+    rates = [torch.tensor([0.1, 0.5, 0.9], dtype=torch.float64)]
+    noise = CounterNoise.of([1, 2, 3], [4, 5, 6], rates)
+    whole = noise.kept((7, 5), 0.0, 0, dtype)
+    monkeypatch.setattr("thalweg.train.population.counter.BLOCK", block)
+    noise.kept((100,), 0.0, 0)
+    assert torch.equal(noise.kept((7, 5), 0.0, 0, dtype), whole)
+    for k in range(3):
+        alone = MemberNoise.after(streams(1 + k), 4 + k, noise.workspace)
+        assert torch.equal(alone.kept((7, 5), float(rates[0][k]), 0, dtype)[0], whole[k])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16])
+def test_factors_of_a_member_alone_are_those_in_company(dtype: torch.dtype) -> None:
+    """To the bit: the scale is rounded in the same way from a number and from a tensor."""
+    rates = torch.rand(200, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    together = CounterNoise.of([3] * 200, [1] * 200, [rates]).factors((50,), 0.0, layer=0, dtype=dtype)
+    for own, p in zip(together, rates.tolist(), strict=True):
+        alone = MemberNoise.after(streams(3), 1, Workspace())
+        assert torch.equal(alone.factors((50,), p, layer=0, dtype=dtype)[0], own)
+
+
+def test_nothing_to_draw() -> None:
+    assert CounterNoise.of([0, 1], [0, 0]).kept((0, 3), 0.5, 0).shape == (2, 0, 3)
 
 
 def test_at_takes_other_steps() -> None:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from thalweg.parts.regularizers import StochasticDepth
-from thalweg.train.population.counter import MemberNoise, streams
+from thalweg.train.population.counter import MemberNoise, Workspace, streams
 from thalweg.train.population.dropping import CounterDropout, dropout_rates
 
 KINDS: dict[str, tuple[Callable[[Tensor], Tensor], str, tuple[int, ...]]] = {
@@ -31,7 +31,7 @@ def test_every_dropout_draws_from_the_counter(name: str) -> None:
     with CounterDropout(seed=3).at(5):
         found = [drop(x), drop(x)]
     assert torch.equal(torch.get_rng_state(), before)
-    noise = MemberNoise.after(streams(3), 5)
+    noise = MemberNoise.after(streams(3), 5, Workspace())
     for layer, value in enumerate(found):
         assert torch.equal(value, noise.dropout(x[None], 0.4, layer=layer, kind=kind)[0])
     assert not torch.equal(*found)
@@ -78,7 +78,7 @@ def test_attention_drops_its_weights() -> None:
     with CounterDropout(seed=2).at(7):
         found = F.scaled_dot_product_attention(q, k, v, dropout_p=0.5)
     weights = (q @ k.mT / 8**0.5).softmax(-1)
-    expected = MemberNoise.after(streams(2), 7).dropout(weights[None], 0.5, layer=0)[0] @ v
+    expected = MemberNoise.after(streams(2), 7, Workspace()).dropout(weights[None], 0.5, layer=0)[0] @ v
     torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
 
 

@@ -7,12 +7,15 @@ import torch
 from torch import Tensor, nn
 
 import thalweg as tw
+from thalweg.data.noise import global_rng_kept
+from thalweg.data.rows import Batch
 from thalweg.errors import UsageError
-from thalweg.train.losses import NAMED
+from thalweg.train.losses import NAMED, step_loss
 from thalweg.train.population.forward import batched
 from thalweg.train.population.loop import Loop
 from thalweg.train.population.members import Member
 from thalweg.train.population.population import Population
+from thalweg.train.step import stepper_of
 
 LOSS = NAMED["cross_entropy"]
 
@@ -122,11 +125,61 @@ def test_members_of_any_kind() -> None:
     assert (last < first).all()
 
 
+class Changing(nn.Module):
+    """Drops more from step to step."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner, self.drop = network(0), nn.Dropout(0.0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.drop.p += 0.1
+        return self.inner(self.drop(x))
+
+
+def test_a_rate_of_dropout_that_changes_by_itself() -> None:
+    """Draws made for the rates of the step before are of no use then."""
+    plan, batches = members()[0].plan, data(5)
+    both, one = Loop([Member(Changing(), plan, k) for k in range(2)], LOSS), Loop([Member(Changing(), plan, 1)], LOSS)
+    for batch in batches:
+        assert both.step(batch, [0.1] * 2)[1] == one.step(batch, [0.1])[0]
+
+
+def test_a_step_that_calls_its_model_twice() -> None:
+    """Both calls draw noise of their own, as they do in a population."""
+
+    def step(model: nn.Module, batch: dict[str, Tensor]) -> Tensor:
+        one, other = model(batch["x"]), model(batch["x"])
+        return (one - other).square().mean() + nn.functional.cross_entropy(one, batch["y"])
+
+    own = [Member(m.network, m.plan.replace(label_smoothing=0.0), m.seed) for m in members(norm=False)]
+    windows = [(Batch({"x": x, "y": y}, step), None) for x, y in data(5)]
+    loop, form = Loop(own, step_loss), Population(own, step_loss, [windows[0]], make=batched)
+    assert form.noise is not None
+    assert len(form.noise.rates) == 2
+    for window in windows:
+        ours, theirs = (each.step(window, [0.1] * 3) for each in (loop, form))
+        torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
+
+
+def test_activations_that_are_computed_again() -> None:
+    """They drop the same in both passes: weights move as they do with activations that are kept."""
+    blocks = [nn.Sequential(nn.Linear(5, 5), nn.Tanh(), nn.Dropout(0.4)) for _ in range(3)]
+    module = nn.Sequential(*blocks, nn.Linear(5, 3)).double()
+    plan = tw.Plan.plain(optimizer=tw.optimizers.SGD(lr=0.1), epochs=1, batch_size=8)
+    loop = Loop([Member(module, plan.replace(gradient_checkpointing=True), k) for k in range(2)], LOSS)
+    single = stepper_of(plan.replace(seed=1), module.train(), LOSS)
+    for count, batch in enumerate(data(5)):
+        ours = loop.step(batch, [0.1] * 2)[1]
+        with global_rng_kept():
+            torch.testing.assert_close(ours, single([batch], step=count, rate=0.1), rtol=1e-12, atol=1e-12)
+
+
 def test_layers_that_drop_more_than_is_drawn_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A draw of 2^16 elements or more is taken by each member itself, and is the same."""
+    """A draw of more elements is taken by each member itself, and is the same."""
     batches = data(4)
     plain = Loop(members(norm=False), LOSS)
     wanted = [plain.step(batch, [0.1] * 3).tolist() for batch in batches]
-    monkeypatch.setattr("thalweg.train.population.loop.CACHED", 10)
+    monkeypatch.setattr("thalweg.train.population.loop.TOGETHER", 10)
     own = Loop(members(norm=False), LOSS)
     assert [own.step(batch, [0.1] * 3).tolist() for batch in batches] == wanted

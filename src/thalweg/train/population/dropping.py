@@ -1,17 +1,16 @@
 """One ordinary network trained with the noise that it has as a member of a population."""
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.overrides import TorchFunctionMode
 
 from thalweg.data.rows import Inputs, call
 from thalweg.measure.untouched import untouched
-from thalweg.train.population.counter import MemberNoise, drawn_shape, streams
-from thalweg.train.population.recorder import DROPOUTS, OPENED, RECURRENT, draws_of
+from thalweg.train.population.calls import Calls
+from thalweg.train.population.counter import MemberNoise, Workspace, drawn_shape, streams
+from thalweg.train.population.recorder import DROPOUTS, RECURRENT, draws_of
 
 BY_CHANNEL = frozenset((F.dropout1d, F.dropout2d, F.dropout3d, torch.feature_dropout, torch.feature_dropout_))
 ALPHA = frozenset((F.alpha_dropout, torch.alpha_dropout, torch.alpha_dropout_))
@@ -30,13 +29,14 @@ class Draw(NamedTuple):
     dtype: torch.dtype
 
 
-class CounterDropout(TorchFunctionMode):
+class CounterDropout(Calls):
     """Whatever drops inside draws from the counter: calls of dropout, attention, recurrent layers, `bernoulli_`.
 
     The calls are numbered in their order, as a population numbers them.
 
     Args:
         seed: of the noise.
+        workspace: on the device that is drawn on; its own on the CPU, where none is given.
 
     >>> layer = nn.Dropout(0.5)
     >>> with CounterDropout(seed=3).at(0):
@@ -44,27 +44,20 @@ class CounterDropout(TorchFunctionMode):
     tensor([0., 0., 2., 0., 0., 0.])
     """
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, workspace: Workspace | None = None) -> None:
         super().__init__()
-        self.own = streams(seed)
-        self.layer = 0
+        self.own, self.workspace = streams(seed), workspace or Workspace()
         self.draws: list[Draw] = []  # of a pass, in their order
-        self.ahead: list[Tensor] = []  # their factors, where they were drawn before
-        self.noise = MemberNoise.after(self.own, 0)
+        self.ahead: list[tuple[Draw, Tensor]] = []  # with their factors, those that were drawn before
+        self.noise = MemberNoise.after(self.own, 0, self.workspace)
 
     def at(self, step: int) -> "CounterDropout":
         """Begins the forward pass of the step after so many updates."""
-        self.layer, self.draws = 0, []
-        self.noise = MemberNoise.after(self.own, step, self.noise)
+        self.draws = []
+        self.noise = MemberNoise.after(self.own, step, self.workspace)
         return self
 
-    def __torch_function__(
-        self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        kwargs = kwargs or {}
-        if function in OPENED:
-            with self:
-                return OPENED[function](*args, **kwargs)
+    def take(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if function in DROPOUTS:
             return self.dropout(function, *args, **kwargs)
         if function not in OTHERS or not draws_of(function, args, kwargs):
@@ -73,17 +66,18 @@ class CounterDropout(TorchFunctionMode):
             return self.recurrent(function, *args, **kwargs)
         return self.attention(*args, **kwargs) if function is F.scaled_dot_product_attention else self.draw(*args)
 
-    def next(self, p: float, shape: Sequence[int], kind: str, dtype: torch.dtype) -> int:
+    def next(self, draw: Draw) -> int:
         """The number of a draw that is about to be made."""
-        self.draws.append(Draw(p, tuple(shape), kind, dtype))
-        self.layer += 1
-        return self.layer - 1
+        self.draws.append(draw)
+        return len(self.draws) - 1
 
     def drop(self, x: Tensor, p: float, kind: str = "elements") -> Tensor:
-        shape = drawn_shape(x.shape, kind)
-        layer = self.next(p, shape, kind, x.dtype)
-        if layer < len(self.ahead) and self.ahead[layer].shape == shape:
-            return x * self.ahead[layer]
+        draw = Draw(p, tuple(drawn_shape(x.shape, kind)), kind, x.dtype)
+        layer = self.next(draw)
+        if layer < len(self.ahead) and self.ahead[layer][0] == draw:
+            return x * self.ahead[layer][1]
+        if not kind.startswith("alpha"):  # x as it is: of x[None] the gradient would be a copy
+            return x * self.noise.factors(draw.shape, p, layer=layer, dtype=x.dtype)[0]
         return self.noise.dropout(x[None], p, layer=layer, kind=kind)[0]
 
     def dropout(
@@ -110,7 +104,7 @@ class CounterDropout(TorchFunctionMode):
 
     def draw(self, target: Tensor, keep: float = 0.5, **_: Any) -> Tensor:
         """`target.bernoulli_(keep)`."""
-        layer = self.next(1 - keep, target.shape, "bernoulli", target.dtype)
+        layer = self.next(Draw(1 - keep, tuple(target.shape), "bernoulli", target.dtype))
         drawn = self.noise.bernoulli(target.shape, keep, layer=layer, dtype=target.dtype)
         return target.copy_(drawn[0])
 
@@ -169,7 +163,8 @@ class CounterDropout(TorchFunctionMode):
 
 def dropout_rates(network: nn.Module, inputs: Inputs) -> list[float]:
     """The probabilities of a network's draws in a forward pass while training, in their order."""
-    mode = CounterDropout(seed=0)
+    device = next((parameter.device for parameter in network.parameters()), "cpu")
+    mode = CounterDropout(0, Workspace(device))
     with untouched(network, training=True), torch.no_grad(), mode.at(0):
         call(network, inputs)
     return [draw.p for draw in mode.draws]

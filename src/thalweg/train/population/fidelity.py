@@ -6,12 +6,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
 from thalweg.data.noise import global_rng_kept
 from thalweg.data.rows import Inputs, call, map_inputs, tensors_of
 from thalweg.train.clone import clone, set_tensors
+from thalweg.train.population.calls import Calls
 from thalweg.train.population.forward import Forward, batched, stacked
 from thalweg.train.population.recorder import DROPOUTS, RECURRENT
 from thalweg.train.population.vmapped import Vmapped
@@ -22,19 +22,14 @@ COARSEST = 1e-2  # beyond it nothing agrees
 Maker = Callable[..., Forward | Vmapped]
 
 
-class Undropped(TorchFunctionMode):
+class Undropped(Calls):
     """Within it nothing is dropped, whatever a network asks for."""
 
-    def __torch_function__(
-        self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        kwargs = dict(kwargs or {})
+    def take(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if function in DROPOUTS:
             return args[0] if args else kwargs["input"]
         if function is Tensor.bernoulli_:
             return args[0].fill_(1)
-        if function is F.multi_head_attention_forward:
-            args = (*args[:10], 0.0, *args[11:])  # dropout_p
         if function is F.scaled_dot_product_attention:
             args, kwargs = args[:4], {**dict(zip(SCALED[4:], args[4:], strict=False)), **kwargs, "dropout_p": 0.0}
         if function in RECURRENT and not isinstance(args[3], list | tuple):

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from itertools import islice
 from typing import Any
 
 import torch
@@ -15,12 +16,12 @@ from thalweg.errors import UsageError
 from thalweg.train.clone import clone
 from thalweg.train.evaluation import evaluating
 from thalweg.train.losses import LossFunction
-from thalweg.train.population.counter import CounterNoise
+from thalweg.train.population.counter import CounterNoise, Workspace
 from thalweg.train.population.dropping import CounterDropout
 from thalweg.train.population.members import Member
 from thalweg.train.step import Step, stepper_of
 
-CACHED = 2**16  # elements whose words are drawn at once: beyond, a draw takes as long as it has elements
+TOGETHER = 2**19  # elements of a layer that are drawn at once: 2 MiB of factors, for 1 / 30 of a layer's own work
 
 
 class Alone:
@@ -29,13 +30,14 @@ class Alone:
     Args:
         member: its network is copied.
         loss: `(output, target) -> scalar`, that of the labels as they are.
+        workspace: that its noise is drawn in.
     """
 
-    def __init__(self, member: Member, loss: LossFunction) -> None:
+    def __init__(self, member: Member, loss: LossFunction, workspace: Workspace) -> None:
         self.member, self.done = member, member.step
         self.network = clone(member.network).train()
         self.stepper: Step = stepper_of(member.seeded, self.network, loss)
-        self.noise = CounterDropout(member.seed)
+        self.noise = CounterDropout(member.seed, workspace)
         self.load()
 
     def load(self) -> None:
@@ -50,53 +52,53 @@ class Alone:
     @contextmanager
     def dropping(self) -> Iterator[None]:
         """Inside, a forward pass of the network drops as the counter says."""
+        own, forward = self.network.__dict__, self.network.forward
+        before = own.get("forward")
 
-        def enter(*_: Any) -> None:
-            self.noise.at(self.done).__enter__()  # type: ignore[no-untyped-call]
+        def dropped(*args: Any, **kwargs: Any) -> Any:
+            with self.noise:
+                return forward(*args, **kwargs)
 
-        def leave(*_: Any) -> None:
-            self.noise.__exit__(None, None, None)  # type: ignore[no-untyped-call]
-
-        before = self.network.register_forward_pre_hook(enter)
-        after = self.network.register_forward_hook(leave, always_call=True)
+        own["forward"] = dropped
         try:
             yield
         finally:
-            before.remove()
-            after.remove()
+            del own["forward"]
+            if before is not None:
+                own["forward"] = before
 
     def step(self, batch: tuple[Any, ...], rate: float, momentum: float | None) -> Tensor:
         quiet = self.done > self.member.step and not self.noise.draws
-        with nullcontext() if quiet else self.dropping():
+        recomputed = bool(self.stepper.blocks)  # by torch, outside of the forward pass: it draws from torch's generator
+        self.noise.at(self.done)
+        with nullcontext() if quiet or recomputed else self.dropping():
             loss = self.stepper([batch], step=self.done, rate=rate, momentum=momentum)
+        self.noise.ahead = []
         self.done += 1
         return loss
 
 
-def draw_ahead(alone: Sequence[Alone]) -> None:
-    """Draws the factors of small layers for several members at once, as they were drawn in the step before.
+def draw_ahead(alone: Sequence[Alone], workspace: Workspace) -> None:
+    """Draws the factors of the first one, as they were drawn in the step before, and of others that draw alike.
 
-    One by one, the 25 operations of a draw cost more than those of the layer.
+    Between a member's layers a draw finds none of its memory in the cache and takes three times as long; and for small
+    layers its 25 operations cost more than the layer's own.
     """
-    alike: dict[Any, list[Alone]] = {}
-    for each in alone:
-        each.noise.ahead = []
-        draws = each.noise.draws
-        if draws and all(draw.kind in ("elements", "channels") for draw in draws):
-            alike.setdefault(tuple(draw[1:] for draw in draws), []).append(each)
-    for members in alike.values():
-        draws = members[0].noise.draws
-        most = CACHED // max(math.prod(draw.shape) for draw in draws)
-        for start in range(0, len(members) if most > 1 else 0, max(most, 1)):
-            few = members[start : start + most]
-            columns = zip(*([draw.p for draw in each.noise.draws] for each in few), strict=True)
-            rates = [torch.tensor(column, dtype=torch.float64) for column in columns]
-            noise = CounterNoise.of([each.member.seed for each in few], [each.done for each in few], rates)
-            noise.tables, noise.scratch = few[0].noise.noise.tables, few[0].noise.noise.scratch
-            for layer, draw in enumerate(draws):
-                drawn = noise.factors(draw.shape, draw.p, layer=layer, dtype=draw.dtype)
-                for each, own in zip(few, drawn, strict=True):
-                    each.noise.ahead.append(own)
+    draws = alone[0].noise.draws
+    if not draws or any(draw.kind not in ("elements", "channels") for draw in draws):
+        return
+    most = TOGETHER // max(1, *(math.prod(draw.shape) for draw in draws))
+    alike = (each for each in alone if [draw[1:] for draw in each.noise.draws] == [draw[1:] for draw in draws])
+    few = list(islice(alike, most))
+    if len(few) < 2:
+        return
+    columns = zip(*([draw.p for draw in each.noise.draws] for each in few), strict=True)
+    rates = [torch.tensor(column, dtype=torch.float64, device=workspace.device) for column in columns]
+    noise = CounterNoise.of([each.member.seed for each in few], [each.done for each in few], rates, workspace)
+    for layer, draw in enumerate(draws):
+        drawn = noise.factors(draw.shape, draw.p, layer=layer, dtype=draw.dtype)
+        for each, own in zip(few, drawn, strict=True):
+            each.noise.ahead.append((each.noise.draws[layer], own))
 
 
 class Loop:
@@ -110,7 +112,8 @@ class Loop:
 
     def __init__(self, members: Sequence[Member], loss: LossFunction, *, own: bool = False) -> None:
         self.members, self.loss, self.own = list(members), loss, own
-        self.alone = [Alone(member, loss) for member in members]
+        self.workspace = Workspace(next(members[0].network.parameters()).device)
+        self.alone = [Alone(member, loss, self.workspace) for member in members]
 
     def __len__(self) -> int:
         return len(self.members)
@@ -127,9 +130,10 @@ class Loop:
         numbers = [float(rate) for rate in rates]
         cycled = [None] * len(self) if momenta is None else [float(momentum) for momentum in momenta]
         losses = []
-        draw_ahead(self.alone)
         with global_rng_kept():
             for slot, member in enumerate(self.alone):
+                if not member.noise.ahead:
+                    draw_ahead(self.alone[slot:], self.workspace)
                 own = self._batch(batch, slot, positions)
                 losses.append(member.step(own, numbers[slot], cycled[slot]).reshape(()))
         return torch.stack(losses)
@@ -167,4 +171,4 @@ class Loop:
 
     def replace(self, slot: int, member: Member) -> None:
         """Puts another member into a slot; the others are as they were."""
-        self.alone[slot], self.members[slot] = Alone(member, self.loss), member
+        self.alone[slot], self.members[slot] = Alone(member, self.loss, self.workspace), member

@@ -11,7 +11,7 @@ from thalweg.errors import UsageError
 from thalweg.measure.untouched import untouched
 from thalweg.train.clone import clone, set_tensors, tensors
 from thalweg.train.losses import LossFunction
-from thalweg.train.population.counter import CounterNoise, streams
+from thalweg.train.population.counter import CounterNoise, Workspace, streams
 from thalweg.train.population.criterion import as_weights, chosen_rows, criterion_of
 from thalweg.train.population.dropping import dropout_rates
 from thalweg.train.population.members import (
@@ -99,7 +99,7 @@ class Population:
         if len({len(own) for own in rates}) > 1:
             raise NotBatched("some members drop where others do not: dropout inside attention or recurrent layers")
         columns = [torch.tensor(p, dtype=torch.float64, device=self.device) for p in zip(*rates, strict=True)]
-        return CounterNoise(self.streams, columns) if columns else None
+        return CounterNoise(self.streams, columns, Workspace(self.device)) if columns else None
 
     def forward_of(self, inputs: Inputs, *, training: bool) -> Any:
         """The forward pass for inputs of this shape."""

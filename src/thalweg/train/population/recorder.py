@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torch.overrides import TorchFunctionMode
 
 from thalweg.measure.watcher import tensors_in
+from thalweg.train.population.calls import Calls
 from thalweg.train.population.tape import Call, NotBatched, Slot, name_of, slots_in
 
 # Numbers of tensors that reach Python: what follows may depend on them.
@@ -39,18 +39,6 @@ DROPOUTS = frozenset(
 )
 RECURRENT = frozenset((torch.lstm, torch.gru, torch.rnn_tanh, torch.rnn_relu))
 ALIKE = {"copy_": "copied", "zero_": "zeroed"}  # writes in place for which torch has no pure form of a like name
-
-
-def opened(function: Callable[..., Any]) -> Callable[..., Any]:
-    """One of `torch.nn.functional`'s own, without its question whether a mode takes the call: it takes those inside."""
-    assert isinstance(function, FunctionType)
-    names = {**function.__globals__, "has_torch_function": lambda _: False}
-    found = FunctionType(function.__code__, names, function.__name__, function.__defaults__, function.__closure__)
-    found.__kwdefaults__ = function.__kwdefaults__
-    return found
-
-
-OPENED = {F.multi_head_attention_forward: opened(F.multi_head_attention_forward)}
 
 
 def copied(target: Tensor, source: Tensor, non_blocking: bool = False) -> Tensor:
@@ -90,7 +78,7 @@ def draws_of(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> in
     return 0
 
 
-class Recorder(TorchFunctionMode):
+class Recorder(Calls):
     """Notes the calls of torch's functions; raises `NotBatched` at the first that a tape cannot hold.
 
     Args:
@@ -150,13 +138,7 @@ class Recorder(TorchFunctionMode):
             return {key: self.template(item) for key, item in value.items()}
         return value
 
-    def __torch_function__(
-        self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        kwargs = kwargs or {}
-        if function in OPENED:
-            with self:
-                return OPENED[function](*args, **kwargs)
+    def take(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         tensors = list(tensors_in((args, kwargs)))
         if getattr(function, "__name__", "") == "__set__":
             if isinstance(args[1], Tensor):

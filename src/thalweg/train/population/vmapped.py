@@ -9,16 +9,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from thalweg.data.noise import global_rng_kept
 from thalweg.data.rows import Inputs, call, map_inputs, tensors_of
 from thalweg.errors import ThalwegError
 from thalweg.train.clone import clone
+from thalweg.train.population.calls import Calls
 from thalweg.train.population.each import Noise
 from thalweg.train.population.forward import trial
-from thalweg.train.population.recorder import DROPOUTS, OPENED, argument, draws_of
+from thalweg.train.population.recorder import DROPOUTS, argument, draws_of
 from thalweg.train.population.tape import NotBatched, name_of
 
 KINDS = {
@@ -32,7 +32,7 @@ ATTENTION = frozenset((F.scaled_dot_product_attention,))  # vmap knows its plain
 Draw = tuple[torch.Size, torch.dtype, float, str]  # shape, type, p, kind
 
 
-class Draws(TorchFunctionMode):
+class Draws(Calls):
     """Multiplies by the given masks where a dropout is called, or notes the masks that would be needed.
 
     Args:
@@ -43,13 +43,7 @@ class Draws(TorchFunctionMode):
         super().__init__()
         self.masks, self.found, self.count = masks, list[Draw](), 0
 
-    def __torch_function__(
-        self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        kwargs = kwargs or {}
-        if function in OPENED:
-            with self:
-                return OPENED[function](*args, **kwargs)
+    def take(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if not draws_of(function, args, kwargs):
             with sdpa_kernel(SDPBackend.MATH) if function in ATTENTION else nullcontext():
                 return function(*args, **kwargs)

@@ -1,0 +1,37 @@
+"""Images with more or less contrast (L32)."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from thalweg.parts.augmentations.augmentation import Drawn, Photometric, Shape
+from thalweg.parts.augmentations.draws import Floats, between
+
+
+@dataclass(frozen=True)
+class Contrast(Photometric):
+    """x' = c x + (1 − c) E[Y], limited to the range of brightness; c uniform from max(0, 1 − strength) to 1 + strength.
+
+    Args:
+        strength: at least 0.
+        p: probability of acting on a sample.
+        per: "sample" for a draw of each sample's own; "batch" for one draw for all.
+
+    >>> import torch
+    >>> Contrast(0.4)(torch.tensor([[[0.25, 0.75]]]), ids=[0])
+    tensor([0.6085, 0.6085, 0.6085])
+
+    Source: lecture row L32. As torchvision's `ColorJitter(contrast=)`.
+    """
+
+    strength: float = 0.4
+    num_draws: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._require_number("strength", 0)
+
+    def parameters(self, u: Floats, shape: Shape) -> Drawn:
+        return {"factor": between(u[0], max(0.0, 1 - self.strength), 1 + self.strength)}
+
+    def color(self, drawn: Drawn) -> dict[str, Floats]:
+        return {"luma": drawn["factor"], "mean": 1 - drawn["factor"], "chroma": drawn["factor"]}

@@ -1,0 +1,154 @@
+"""What the parts of an image augmentation come to, sample by sample: warps and colors, which merge, and the rest."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from thalweg.parts.augmentations.draws import Floats, Integers
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+INTEGRAL = 1e-9  # of a matrix: nearer than this to whole numbers it moves pixels to pixels
+
+
+@dataclass(frozen=True, eq=False)
+class Warp:
+    """Where each output pixel comes from: (x, y, 1)ᵀ of the input ∝ M (x, y, 1)ᵀ of the output, in pixel numbers.
+
+    Args:
+        matrix: `[B, 3, 3]`, from output to input.
+        size: `(height, width)` of the output.
+        fill: what lies outside: a number in units of the brightest value, "edge" or "reflect".
+        interpolation: "bilinear", "bicubic" or "nearest".
+        rows: the samples that it concerns, `[B]` then being their number; None for all.
+    """
+
+    matrix: Floats
+    size: tuple[int, int]
+    fill: float | str = 0.0
+    interpolation: str = "bilinear"
+    rows: Integers | None = None
+
+    def then(self, later: "Stage") -> "Warp | None":
+        """Both as one; None where they differ in what lies outside, or in the interpolation, and both need it."""
+        if not isinstance(later, Warp) or self.rows is not None or later.rows is not None:
+            return None
+        kept = later
+        if (self.fill, self.interpolation) != (later.fill, later.interpolation):
+            if not later.permutes(self.size):
+                return None
+            kept = self
+        return replace(kept, matrix=self.matrix @ later.matrix, size=later.size)
+
+    def permutes(self, size: tuple[int, int]) -> bool:
+        """Whether it only puts the pixels of images of this size in another order, as a flip does."""
+        if self.size not in (size, size[::-1]) or not self.exact.all():
+            return False
+        last = np.array([self.size[1] - 1.0, self.size[0] - 1.0, 1.0])
+        ends = (self.matrix @ np.stack([[0.0, 0.0, 1.0], last], 1))[:, :2]
+        limit = np.array([[size[1] - 1.0], [size[0] - 1.0]])
+        return bool(((ends >= -INTEGRAL) & (ends <= limit + INTEGRAL)).all())
+
+    @property
+    def exact(self) -> "np.ndarray[Any, np.dtype[np.bool_]]":
+        """`[B]`, whether each output pixel is one input pixel, as under flips, quarter turns and whole shifts."""
+        whole = np.abs(self.matrix - np.rint(self.matrix)).max((1, 2)) < INTEGRAL
+        turn = np.abs(self.matrix[:, :2, :2]).sum(1).max(1) < 1 + INTEGRAL
+        affine = np.abs(self.matrix[:, 2] - np.array([0.0, 0.0, 1.0])).max(1) < INTEGRAL
+        return np.asarray(whole & turn & affine)
+
+
+@dataclass(frozen=True, eq=False)
+class Color:
+    """A linear change of color: luma and chroma scaled, hue turned, the mean luma and a constant added.
+
+        Y' = g Y + h E[Y] + o          (I', Q') = k R(θ) (I, Q)
+
+    with Y, I, Q of Rec. 601 for three channels; of another number Y is the mean over the channels and there is no hue.
+    Brightness, contrast, saturation, hue, grayscale and inversion are all of this form, and so is what several of them
+    do one after the other.
+
+    Args:
+        luma: g `[B]`.
+        mean: h `[B]`.
+        offset: o `[B]`, in units of the brightest value.
+        chroma: k `[B]`.
+        hue: θ `[B]`, radians.
+        rows: the samples that it concerns; None for all.
+    """
+
+    luma: Floats
+    mean: Floats
+    offset: Floats
+    chroma: Floats
+    hue: Floats
+    rows: Integers | None = None
+
+    FIELDS: ClassVar[tuple[str, ...]] = ("luma", "mean", "offset", "chroma", "hue")
+
+    @staticmethod
+    def of(count: int, **changed: Any) -> "Color":
+        """What leaves all as it is, but for what is given."""
+        one, zero = np.ones(count), np.zeros(count)
+        return replace(Color(one, zero, zero, one, zero), **changed)
+
+    def then(self, later: "Stage") -> "Color | None":
+        """Both as one: Y'' = g' Y' + h' E[Y'] + o' with E[Y'] = (g + h) E[Y] + o."""
+        if not isinstance(later, Color) or self.rows is not None or later.rows is not None:
+            return None
+        return Color(
+            later.luma * self.luma,
+            later.luma * self.mean + later.mean * (self.luma + self.mean),
+            (later.luma + later.mean) * self.offset + later.offset,
+            later.chroma * self.chroma,
+            later.hue + self.hue,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Pixels:
+    """Anything else.
+
+    Args:
+        function: `(x [n, C, H, W] float, parameters, brightest value) -> x` of the same shape.
+        parameters: of the samples that it concerns.
+        rows: these samples; None for all.
+    """
+
+    function: "Callable[[Tensor, dict[str, Any], float], Tensor]"
+    parameters: dict[str, Any] = field(default_factory=dict)
+    rows: Integers | None = None
+
+    def then(self, later: "Stage") -> None:
+        """Nothing merges with it."""
+
+
+Stage = Warp | Color | Pixels
+
+
+def merged(stages: Sequence[Stage]) -> list[Stage]:
+    """The stages with neighboring warps as one and neighboring colors as one.
+
+    Colors between two warps go before the one warp that these become: a linear change of color and an interpolation may
+    change places, but for what lies outside the image.
+    """
+    found: list[Stage] = []
+    for stage in stages:
+        push(found, stage)
+    return found
+
+
+def push(found: list[Stage], stage: Stage) -> None:
+    both: Stage | None
+    if found and (both := found[-1].then(stage)) is not None:
+        found[-1] = both
+    elif len(found) > 1 and isinstance(found[-1], Color) and (both := found[-2].then(stage)) is not None:
+        color = found.pop()
+        found.pop()
+        push(found, color)
+        found.append(both)
+    else:
+        found.append(stage)

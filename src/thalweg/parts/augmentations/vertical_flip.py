@@ -1,0 +1,33 @@
+"""Images mirrored upside down (L32)."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from thalweg.parts.augmentations.augmentation import Drawn, Geometric, Shape
+from thalweg.parts.augmentations.draws import Floats
+
+
+@dataclass(frozen=True)
+class VerticalFlip(Geometric):
+    """y[i, j] = x[H − 1 − i, j], exact.
+
+    Right for what looks as likely mirrored: most photographs. Not for digits, letters, and scenes with text.
+
+    Args:
+        p: probability of acting on a sample.
+        per: "sample" for a draw of each sample's own; "batch" for one draw for all.
+
+    >>> import torch
+    >>> VerticalFlip(p=1.0)(torch.tensor([[[[1.0], [0.5], [0.0]]]]))
+    tensor([[[[0.0000],
+              [0.5000],
+              [1.0000]]]])
+
+    Source: lecture row L32; Krizhevsky et al. 2012. As torchvision's `RandomVerticalFlip`.
+    """
+
+    p: float = field(default=0.5, kw_only=True)
+
+    def matrix(self, drawn: Drawn, shape: Shape) -> Floats:
+        return np.array([[[1.0, 0.0, 0.0], [0.0, -1.0, shape[1] - 1], [0.0, 0.0, 1.0]]])
