@@ -36,6 +36,8 @@ FLOORS: list[set[str]] = [
         "session",
         "mending",
         "opened",
+        "predictions",
+        "views",
         "resume",
         "saved",
         "experiment",

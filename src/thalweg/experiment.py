@@ -314,7 +314,9 @@ class Experiment:
         own = self._with_rows_of(Store(folder / FILE))
         return mend(own, folder, codes=codes, seconds=seconds, tell=listeners or (lambda _line: None))
 
-    def evaluate(self, run: Run, *, threshold: str | float = "auto") -> Result:
+    def evaluate(
+        self, run: Run, *, threshold: str | float = "auto", views: int = 1, augmentation: Any = None
+    ) -> Result:
         """Opens the seal and measures the run on the test rows, with 95 % intervals; the opening is counted.
 
         Metrics of the experiment that are not among the task's measures are measured too, but for those of a class per
@@ -326,6 +328,8 @@ class Experiment:
             threshold: how a binary task's cut is chosen on the validation rows: "f1", "f2", "balanced_accuracy", "mcc",
                 "cost_10", "recall_at_precision_0.9", ... (`thalweg.evaluate.threshold`), or a probability. "auto" takes
                 F1, of even classes balanced accuracy; of labels one cut for all by micro F1.
+            views: of each row that the answers are averaged over, itself among them; `result.gain` has what it brings.
+            augmentation: what makes the views; by default what the run was trained under.
 
         Raises:
             UsageError: when the experiment has no test rows, or for a threshold that does not fit the task.
@@ -333,7 +337,7 @@ class Experiment:
         """
         from thalweg.opened import evaluate
 
-        return evaluate(self, run, threshold)
+        return evaluate(self, run, threshold, views, augmentation)
 
     def open(self, name: str) -> Run:
         """A run of this experiment's directory, with its weights at hand."""

@@ -1,21 +1,28 @@
 """The seal opened: a run's kept weights measured on the test rows, its scores cut where the validation rows say."""
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from torch import nn
+
+from thalweg.data.sample import head
 from thalweg.errors import UsageError
 from thalweg.evaluate.result import Result, Threshold
 from thalweg.evaluate.threshold import choose_common_threshold, choose_threshold
 from thalweg.lock import locked
+from thalweg.predictions import CUT, check_threshold
 from thalweg.recipe import are_even
 from thalweg.run import Run
-from thalweg.saved import CUT, check_threshold, measure_model, scores_of
+from thalweg.saved import measure_model, outputs_of, scores_of
+from thalweg.setup import few
+from thalweg.views import Parts, gain_of, viewed
 
 if TYPE_CHECKING:
     from thalweg.experiment import Experiment
 
 
-def evaluate(experiment: "Experiment", run: Run, threshold: str | float) -> Result:
+def evaluate(experiment: "Experiment", run: Run, threshold: str | float, views: int, parts: Parts) -> Result:
     """Measures and counts; the arguments and what is raised are those of `Experiment.evaluate`."""
     seal = experiment.data.test
     if seal is None:
@@ -24,22 +31,25 @@ def evaluate(experiment: "Experiment", run: Run, threshold: str | float) -> Resu
     own._require_same_rows(run.store, run.name)
     run.attach(experiment)
     with locked(run.directory):
-        cut = cut_of(own, run, threshold)
+        model = run.model if views == 1 else viewed(run, few(head(own.data.train, 2), None)[0], views, parts)
+        cut = cut_of(own, model, threshold)
         rows = seal.open(run.name)
-        result = measure_model(run.model, rows, experiment.task, experiment.loss_name, cut, experiment.metrics)
+        result = measure_model(model, rows, experiment.task, experiment.loss_name, cut, experiment.metrics)
+        if views > 1:
+            result = replace(result, gain=gain_of(run, model, rows, experiment.task, views))
         opened = {"digest": seal.digest, "openings": seal.count(), "rows": len(seal)}
         run.store.put({"result": result.to_json(), "seal": opened})
         return result
 
 
-def cut_of(experiment: "Experiment", run: Run, threshold: str | float) -> Threshold | None:
+def cut_of(experiment: "Experiment", model: nn.Module, threshold: str | float) -> Threshold | None:
     """Where the scores are cut, chosen on the validation rows; None where the task has no cut."""
     kind = experiment.task.kind
     if kind not in CUT:
         if threshold != "auto":
             raise UsageError(f"threshold={threshold!r} is for a binary or multi-label task; this one is {kind}.")
         return None
-    output, target = run.outputs(experiment.data.validation)
+    output, target = outputs_of(model, experiment.data.validation)
     scores = scores_of(experiment.loss_name, output, labels=kind == "multilabel")
     if not isinstance(threshold, str):
         if not isinstance(threshold, int | float):

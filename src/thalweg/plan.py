@@ -96,8 +96,8 @@ class Plan:
         regularizer: a part of `tw.regularizers`: a penalty on the weights, or a limit (L29); None has none. Decay of
             the weights beside it is the optimizer's `weight_decay`.
         augmentation: parts of `tw.augmentations`, one or several in a tuple, by which the training rows are changed
-            anew in each epoch (L32); `"trivial"` and `"rand"` are TrivialAugment and RandAugment, `"auto"` takes those that
-            bring the training images nearer to others of their class; None changes nothing.
+            anew in each epoch (L32); `"trivial"` and `"rand"` are TrivialAugment and RandAugment, `"auto"` takes those
+            that bring training images nearer to others of their class; None changes nothing.
         label_smoothing: share of a training label that is spread over all classes, from 0 to below 1; measures and
             the validation loss are of the labels as they are.
         memory_format: layout of images in memory, as torch names it; `"auto"` times both.

@@ -144,7 +144,14 @@ class Run:
 
         return outputs_of(self.model, rows)
 
-    def predict(self, x: Any, *, threshold: "float | Sequence[float] | None" = None) -> Any:
+    def predict(
+        self,
+        x: Any,
+        *,
+        threshold: "float | Sequence[float] | None" = None,
+        views: int = 1,
+        augmentation: Any = None,
+    ) -> Any:
         """Predictions for raw inputs, as an array.
 
         | task | array |
@@ -158,18 +165,31 @@ class Run:
             x: inputs in the form the experiment was given: tensor, array, DataFrame with the same columns.
             threshold: probability above which the positive class of a binary task, or a label, is called; of labels
                 also one for each. By default the one that `evaluate` chose on the validation rows, or 0.5 before that.
+            views: of each row that the answers are averaged over, itself among them (test-time augmentation).
+            augmentation: parts of `tw.augmentations` that make the views; by default what the run was trained under.
+
+        Raises:
+            UsageError: for inputs of another form, or views that nothing makes.
         """
-        from thalweg.saved import predict
+        from thalweg.predictions import predict
 
-        return predict(self, x, threshold)
+        return predict(self, x, threshold, self._viewed(x, views, augmentation))
 
-    def predict_probabilities(self, x: Any) -> "Tensor":
+    def predict_probabilities(self, x: Any, *, views: int = 1, augmentation: Any = None) -> "Tensor":
         """Probabilities for raw inputs: `[N, classes]` in the order of `run.classes`; `[N, T]` of labels, whose sum
-        need not be 1; `[N, ..., classes]` per position.
+        need not be 1; `[N, ..., classes]` per position. Views are those of `predict`.
         """
-        from thalweg.saved import probabilities
+        from thalweg.predictions import probabilities
 
-        return probabilities(self, x)
+        return probabilities(self, x, self._viewed(x, views, augmentation))
+
+    def _viewed(self, x: Any, views: int, parts: Any) -> "nn.Module | None":
+        from thalweg.data.sample import head
+        from thalweg.predictions import rows_of
+        from thalweg.setup import few
+        from thalweg.views import viewed
+
+        return None if views == 1 else viewed(self, few(head(rows_of(self, x), 2), None)[0], views, parts)
 
     def predict_uncertainty(self, x: Any, *, samples: int = 50, seed: int = 0) -> "Uncertainty":
         """Predictions for raw inputs averaged over draws of the network's dropout, and how much these disagree (L31).

@@ -221,6 +221,7 @@ class Session:
             "task": self.prepared.task.to_json(),
             "class_dim": self.setup.class_dim,
             "loss": self.loss_name,
+            "augmentation": None if self.setup.augment is None else {"peak": self.setup.augment.peak},
             "environment": self._environment(),
         }
 

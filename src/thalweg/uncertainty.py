@@ -10,7 +10,8 @@ from thalweg.data.feeder import Feeder
 from thalweg.data.seeds import mix
 from thalweg.errors import UsageError
 from thalweg.parts.regularizers.mc_dropout import Uncertainty, joined, monte_carlo
-from thalweg.saved import BATCH_NUMBERS, BATCH_ROWS, class_outputs, class_probabilities, rows_of
+from thalweg.predictions import class_outputs, class_probabilities, rows_of
+from thalweg.saved import BATCH_NUMBERS, BATCH_ROWS
 
 if TYPE_CHECKING:
     from thalweg.run import Run

@@ -51,7 +51,7 @@ class Arm:
     def seconds_to(self, share: float, seed: int, pace: float) -> float:
         return max(share - self.spent.get((self.names, seed), 0.0), 0.0) * STEPS * pace
 
-    def score(self, share: float, *, seed: int) -> Score:
+    def score(self, share: float, *, seed: int, quick: bool = False) -> Score:
         self.spent[self.names, seed] = max(share, self.spent.get((self.names, seed), 0.0))
         return score(self.courses[self.names].at(share, seed), seed)
 

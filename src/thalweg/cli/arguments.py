@@ -155,6 +155,9 @@ def parser() -> argparse.ArgumentParser:
 def add_readers(commands: Any) -> None:
     """The commands that train nothing."""
     evaluate = add(commands, "evaluate", "open the seal: measures on the test set with 95 %% intervals", run=True)
+    evaluate.add_argument(
+        "--views", type=int, default=1, metavar="N", help="average over N views of each row, by the run's augmentation"
+    )
     add_file(evaluate)
     add_directory(evaluate)
     add_output(evaluate, progress=True)

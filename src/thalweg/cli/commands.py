@@ -122,7 +122,7 @@ def evaluate(options: argparse.Namespace) -> int:
     """`thalweg evaluate RUN`."""
     with speaking(options) as terminal:
         run, experiment = reopen(options)
-        show_result(experiment.evaluate(run), run, terminal)
+        show_result(experiment.evaluate(run, views=options.views), run, terminal)
         terminal.saved("report", str(run.report()))
     write_document(options, lambda: {"command": "evaluate", **run_document(run.directory), "exit_status": OK})
     return OK

@@ -51,7 +51,12 @@ def spread(rows: AnyRows, count: int) -> AtHand:
     rows = at_hand(rows)
     if isinstance(rows, BatchRows):
         return rows
-    return read(rows, torch.linspace(0, len(rows) - 1, min(count, len(rows))).long())
+    return read(rows, spaced(len(rows), count))
+
+
+def spaced(length: int, count: int) -> Tensor:
+    """Positions of `count` rows of so many, evenly spaced."""
+    return torch.linspace(0, length - 1, min(count, length)).long()
 
 
 def read(rows: Rows | DatasetRows, positions: Tensor) -> Rows | DatasetRows:

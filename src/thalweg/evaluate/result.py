@@ -120,6 +120,21 @@ class Threshold:
 
 
 @dataclass(frozen=True, slots=True)
+class Gain:
+    """What averaging over views of each row brings (test-time augmentation).
+
+    Args:
+        views: how many there are of a row, itself among them.
+        augmentation: what makes them, as text.
+        measures: with the views less without, paired over the rows.
+    """
+
+    views: int
+    augmentation: str
+    measures: tuple[Measure, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
     """The measures, curves and counts of one evaluation.
 
@@ -133,6 +148,7 @@ class Result:
         per_class: one row for each class or label.
         threshold: of a binary task, or one for all labels.
         per_target: one row for each target of a regression with several.
+        gain: of views of each row, where the answers were averaged over such.
 
     >>> result = Result("regression", 2, (Measure("rmse", 0.5, 0.4, 0.7, count=2),))
     >>> print(result["rmse"])
@@ -150,6 +166,7 @@ class Result:
     per_class: tuple[ClassRow, ...] = ()
     threshold: Threshold | None = None
     per_target: tuple[TargetRow, ...] = ()
+    gain: Gain | None = None
 
     def __getitem__(self, name: str) -> Measure:
         """The measure of that name. Raises `UsageError` with the names there are."""
@@ -189,7 +206,14 @@ class Result:
             per_class=tuple(decode_row(ClassRow, row) for row in data["per_class"]),
             threshold=None if threshold is None else decode(Threshold, threshold),
             per_target=tuple(decode_row(TargetRow, row) for row in data.get("per_target", ())),
+            gain=decode_gain(data.get("gain")),
         )
+
+
+def decode_gain(data: Mapping[str, Any] | None) -> Gain | None:
+    if data is None:
+        return None
+    return Gain(data["views"], data["augmentation"], tuple(decode(Measure, m) for m in data["measures"]))
 
 
 TEXT = {"name", "method", "note", "label", "x_label", "y_label", "scores", "chosen_on", "objective"}

@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from thalweg.data.feeder import Feeder
+from thalweg.data.sample import spaced, spread
 from thalweg.doctor.before import outputs_of
 from thalweg.doctor.bench import Bench
 from thalweg.examination import num_steps_of
@@ -16,10 +17,12 @@ from thalweg.measure.score import Score
 from thalweg.parts.regularizers.recognize import noises
 from thalweg.plan import Plan
 from thalweg.probes.budget import Budget
-from thalweg.probes.twin import Lane, Twin
+from thalweg.probes.twin import Lane, Twin, score_of
 from thalweg.train.clone import clone
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from thalweg.experiment import Experiment
 
 FEWEST = 5  # steps to a look
@@ -36,6 +39,7 @@ class Crew:
     def __init__(self, twins: Sequence[Twin], *, steps: int) -> None:
         from thalweg.probes.lanes import Lanes  # it imports torch's compiler, which takes two seconds
 
+        self.twins = list(twins)
         self.lanes: Lanes = Lanes(twins, steps=steps)
         self.seconds = 0.0
 
@@ -61,6 +65,14 @@ class Seat:
         return self.crew.lanes.lost(self.place)
 
     @property
+    def twin(self) -> Twin:
+        return self.crew.twins[self.place]
+
+    @property
+    def network(self) -> "nn.Module":
+        return self.crew.lanes.network(self.place)
+
+    @property
     def pace(self) -> float:
         """Seconds of a step of one of them."""
         return self.crew.seconds / max(self.done, 1) / len(self.crew.lanes)
@@ -68,9 +80,6 @@ class Seat:
     def advance(self, steps: int, *, budget: Budget) -> None:
         """Takes all of them so many steps further."""
         self.crew.advance(steps, budget=budget)
-
-    def score(self, *, rows: int | None = None) -> Score | None:
-        return self.crew.lanes.score(self.place, rows=rows)
 
 
 @dataclass
@@ -83,6 +92,7 @@ class Arm:
         changes: made to both.
         bench: of the run's own training: rows as they enter the network, and loss.
         rows: validation rows to score on; None for all.
+        few: of them that a quick score is of, evenly spaced; None where it is of all.
         budget: of all arms together.
     """
 
@@ -92,9 +102,10 @@ class Arm:
     bench: Bench
     rows: int | None
     budget: Budget
+    few: int | None = None
     lanes: "dict[int, Lane | Seat]" = field(default_factory=dict)
     feeders: tuple[Feeder, Feeder] | None = None  # of training and validation rows
-    scores: dict[tuple[int, int], Score | None] = field(default_factory=dict)  # by seed and steps
+    scores: dict[tuple[int, int, bool], Score | None] = field(default_factory=dict)  # by seed, steps and whether quick
     head: Head | None = None
     balanced: bool = False  # whether classes count alike in the score
     constant: Score | None = None  # what one that diverged answers
@@ -143,27 +154,43 @@ class Arm:
 
     def seconds_to(self, share: float, seed: int, pace: float) -> float:
         """What it takes to get there, by its own pace or, before it has one, by that of another."""
-        if (seed, self.steps_at(share)) in self.scores:
+        if any((seed, self.steps_at(share), quick) in self.scores for quick in (False, True)):
             return 0.0
         lane = self.lanes.get(seed)
         left = self.steps_at(share) - (0 if lane is None else lane.done)
         return max(left, 0) * (pace if lane is None or lane.done < FEWEST else lane.pace)
 
-    def score(self, share: float, *, seed: int) -> Score | None:
+    def score(self, share: float, *, seed: int, quick: bool = False) -> Score | None:
         """After a share of the training on a seed; None where it cannot be scored or the time is up.
 
         A training that diverged answers as the best constant does.
+
+        Args:
+            share: of its steps.
+            seed: of the training.
+            quick: on a few of the validation rows, where scoring takes as long as training does.
         """
-        steps = self.steps_at(share)
-        if (seed, steps) not in self.scores:
+        steps, quick = self.steps_at(share), quick and self.few is not None
+        if (seed, steps, quick) not in self.scores:
             lane = self.lanes[seed] = self.lanes.get(seed) or Lane(self.twin(seed))
             lane.advance(steps - lane.done, budget=self.budget)
             if lane.done < steps and not lane.lost:
                 return None
-            found = None if lane.lost else lane.score(rows=self.rows)
-            found = found.balanced() if found is not None and self.balanced else found
-            self.scores[seed, steps] = self.constant if found is None else found
-        return self.scores[seed, steps]
+            self.scores[seed, steps, quick] = self.judged(lane, quick)
+        return self.scores[seed, steps, quick]
+
+    def judged(self, lane: "Lane | Seat", quick: bool) -> Score | None:
+        """The score of a training as it is now."""
+        twin, constant = lane.twin, self.constant
+        if quick:
+            assert self.few is not None
+            rows = twin.validation.rows
+            twin = replace(twin, validation=twin.validation.like(rows=spread(rows, self.few)))
+            constant = None if constant is None else constant.at(spaced(len(rows), self.few))
+        found = None if lane.lost else score_of(twin, lane.network, rows=self.rows)
+        if found is None:
+            return constant
+        return found.balanced() if self.balanced else found
 
     @property
     def drops(self) -> bool:
@@ -172,7 +199,7 @@ class Arm:
 
     def knows(self, seed: int) -> bool:
         """Whether it was begun on a seed."""
-        return seed in self.lanes or any(own == seed for own, _ in self.scores)
+        return seed in self.lanes or any(own == seed for own, *_ in self.scores)
 
     def with_changes(self, changes: Sequence[Change]) -> "Arm":
         """Another arm with these changes besides."""

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from thalweg.data.noise import global_rng_kept
+from thalweg.data.rows import Rows
 from thalweg.doctor.case import Case
 from thalweg.doctor.diagnose import diagnose
 from thalweg.doctor.ignore import wishes
@@ -25,7 +26,7 @@ from thalweg.fix.catalog import changes_for, combinations, situation_of
 from thalweg.fix.change import may_balance
 from thalweg.fix.manual import by_hand
 from thalweg.fix.result import Cost, Fix, verified
-from thalweg.fix.search import Search, wanted_of
+from thalweg.fix.search import LEAST_STEPS, Search, wanted_of
 from thalweg.lock import locked
 from thalweg.measure.score import Score, best_constant
 from thalweg.plan import Plan
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
     from thalweg.experiment import Experiment
 
 SHARE, LEAST_SECONDS = 3.0, 30.0  # of the training's time that a fix may take, and at least
+QUICK = 0.25  # of the time to the first mark, which a quick score may take
+FEW_ROWS = 400  # of a quick score, at least: the error of a share is below 2.5 %
 NO_JUDGE = ("split_leak", "target_leak", "split_shift")  # under which a gain on validation rows is none
 UNSCORED = (
     "Its outputs cannot be scored by accuracy or R2 (a step of its own, or another task), so no change can be judged."
@@ -174,6 +177,7 @@ def tried(
         case.bench,
         rows,
         case.budget,
+        few=few_rows(case) if rows is None else None,
         head=case.bench.head,
         constant=constant,
         balanced=is_balanced,
@@ -193,6 +197,14 @@ def tried(
         findings=Findings(verified(f, [each for each in ordered if each.accepted]) for f in empty.findings),
         notes=(seeds_vary(experiment), *doubts(findings)),
     )
+
+
+def few_rows(case: Case) -> int | None:
+    """Of a quick score: it takes a quarter of the time to the first mark at most; None where that is for all rows."""
+    rows = case.validation.rows
+    affordable = int(QUICK * LEAST_STEPS * case.step_seconds / max(case.bench.row_seconds, 1e-9))
+    count = max(affordable, FEW_ROWS)
+    return count if isinstance(rows, Rows) and count < len(rows) else None
 
 
 def no_judge(alarms: Sequence[str]) -> str:

@@ -40,6 +40,11 @@ class Score:
         """Standard error of the mean over independent rows."""
         return float(self.each.std()) / sqrt(len(self.each)) if len(self.each) > 1 else float("inf")
 
+    def at(self, positions: Tensor) -> "Score":
+        """The same on some of the rows; the constant answer's mean stays that of all."""
+        labels = None if self.labels is None else self.labels[positions]
+        return Score(self.name, self.each[positions], self.constant, labels)
+
     def balanced(self) -> "Score":
         """The same with every class counted alike: the mean is the mean of the classes' recalls."""
         if self.labels is None:

@@ -5,7 +5,7 @@ from typing import Any
 
 from rich.text import Text
 
-from thalweg.evaluate.result import Measure, Result, Threshold
+from thalweg.evaluate.result import Gain, Measure, Result, Threshold
 from thalweg.show.lines import hang, styled
 from thalweg.show.text import clean, measure, number, plural, shorten, title
 
@@ -25,6 +25,8 @@ def result_lines(result: Result, seal: dict[str, Any], *, width: int) -> list[Te
         lines += measure_lines(each, names=names, values=values, wide=wide, width=width)
     for heading, table in (("labels", label_table(result)), ("targets", target_table(result))):
         lines += table_lines(heading, table, width=width)
+    if result.gain:
+        lines += labeled("views", styled(gain_text(result.gain)), width=width)
     if result.threshold:
         lines += labeled("cut", styled(threshold_text(result.threshold, result.classes, result.kind)), width=width)
     if seal:
@@ -81,6 +83,19 @@ def interval(each: Measure) -> str:
     if each.low is None or each.high is None:
         return ""
     return f"{measure(each.name, each.low)} to {measure(each.name, each.high)}"
+
+
+def gain_text(gain: Gain) -> str:
+    """
+    >>> gain_text(Gain(4, "HorizontalFlip()", (Measure("log_loss", -0.02, -0.03, -0.01),)))
+    '4 of each row by HorizontalFlip(); log loss -0.02 (-0.03 to -0.01) against the row alone'
+    """
+    told = [f"{m.name.replace('_', ' ')} {m.value:+.3g}{between(m)}" for m in gain.measures]
+    return f"{gain.views} of each row by {gain.augmentation}; {', '.join(told)} against the row alone"
+
+
+def between(measured: Measure) -> str:
+    return "" if measured.low is None else f" ({measured.low:+.3g} to {measured.high:+.3g})"
 
 
 def threshold_text(threshold: Threshold, classes: Sequence[str] = (), kind: str = "binary") -> str:

@@ -17,7 +17,8 @@ from thalweg.parts.augmentations.solarize import solarized
 from thalweg.parts.augmentations.stages import Color, Pixels, Stage, Warp
 
 Names = NDArray[np.str_]
-WARPS = ("ShearX", "ShearY", "TranslateX", "TranslateY", "Rotate")
+MOVES = ("TranslateX", "TranslateY")  # exact, and so apart from the interpolations
+TURNS = ("ShearX", "ShearY", "Rotate")
 COLORS = ("Brightness", "Color", "Contrast")
 FUNCTIONS = {
     "Sharpness": sharpened,
@@ -26,16 +27,16 @@ FUNCTIONS = {
     "AutoContrast": stretched,
     "Equalize": equalized,
 }
-OPERATIONS = np.array(["Identity", *WARPS, *COLORS, *FUNCTIONS])
-SIGNED = np.isin(OPERATIONS, [*WARPS, *COLORS, "Sharpness"])
+OPERATIONS = np.array(["Identity", *TURNS, *MOVES, *COLORS, *FUNCTIONS])
+SIGNED = np.isin(OPERATIONS, [*TURNS, *MOVES, *COLORS, "Sharpness"])
 
 
 @dataclass(frozen=True)
 class Operations(ImageAugmentation):
     """One or more rounds, in each of which every sample has one operation of a magnitude of its own.
 
-    A round is one interpolation for all samples that it moves, one matrix product for all that change color, and one
-    call for each of the other operations.
+    A round is one interpolation for all samples that it turns or shears, one copy for all that it shifts, one matrix
+    product for all that change color, and one call for each of the other operations.
 
     Args:
         fill: what lies outside: a share of the brightest value, "edge" or "reflect".
@@ -80,10 +81,11 @@ class Operations(ImageAugmentation):
     def round(self, names: Names, values: Floats, shape: Shape) -> list[Stage]:
         """The stages of the samples that these operations act on; each sample is in one of them."""
         found: list[Stage] = []
-        rows = np.flatnonzero(np.isin(names, WARPS))
-        if len(rows):
-            matrix = matrices(names[rows], values[rows], shape)
-            found.append(Warp(matrix, (shape[1], shape[2]), self.fill, self.interpolation, rows))
+        for group in (TURNS, MOVES):
+            rows = np.flatnonzero(np.isin(names, group))
+            if len(rows):
+                matrix = matrices(names[rows], values[rows], shape)
+                found.append(Warp(matrix, (shape[1], shape[2]), self.fill, self.interpolation, rows))
         rows = np.flatnonzero(np.isin(names, COLORS))
         if len(rows):
             found.append(colors(names[rows], values[rows], rows))

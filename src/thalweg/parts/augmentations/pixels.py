@@ -17,6 +17,7 @@ from thalweg.parts.augmentations.stages import Color, Pixels, Stage, Warp
 CHUNK_BYTES = 2**20  # of floats at once: what one stage leaves is still in the cache when the next one reads it
 ROWS_BYTES = 2**24  # where stages concern some samples each, of which there should be several
 SOME_BYTES = 2**19  # of these
+LARGE_BYTES = 2**16  # of one sample
 LEAST_SAMPLES = 4  # of a chunk: a stage costs some 50 microseconds besides its pixels
 PADDING = {"edge": "border", "reflect": "reflection"}
 LUMA = (0.299, 0.587, 0.114)  # Rec. 601
@@ -73,24 +74,28 @@ def taken(stage: Stage, chosen: slice, rows: Any) -> Stage:
 
 
 def by_rows(x: Tensor, stages: Sequence[Stage], peak: float, working: torch.dtype) -> Tensor:
-    """Stages that each concern some samples: these are taken from x at first and from the result later."""
-    found = torch.empty_like(x, dtype=working, memory_format=torch.contiguous_format)
-    fresh = np.zeros(len(x), np.bool_)
-    count = max(SOME_BYTES // (found[0].numel() * working.itemsize), 1)
+    """Stages that each concern some of the samples."""
+    found = x.to(working, copy=True, memory_format=torch.contiguous_format)
+    size = found[0].numel() * working.itemsize
+    count = max(SOME_BYTES // size, 1)
     for stage in stages:
-        assert stage.rows is not None
-        order = np.argsort(fresh[stage.rows], kind="stable")  # the samples that are in `found` last
-        rows, split = stage.rows[order], int((~fresh[stage.rows]).sum())
-        fresh[stage.rows] = True
-        ordered = taken(stage, order, None)
-        for source, begin, end in ((x, 0, split), (found, split, len(rows))):
-            for first in range(begin, end, count):
-                last = min(first + count, end)
-                own = torch.from_numpy(rows[first:last]).to(x.device)
-                some = source.index_select(0, own).to(working)
-                found.index_copy_(0, own, applied(some, taken(ordered, slice(first, last), None), peak))
-    rest = torch.from_numpy(np.flatnonzero(~fresh)).to(x.device)
-    return found.index_copy_(0, rest, x.index_select(0, rest).to(working))
+        rows: Any = stage.rows
+        for first in range(0, len(rows), count):
+            chosen = slice(first, first + count)
+            own, few = rows[chosen], taken(stage, chosen, None)
+            if size < LARGE_BYTES:
+                index = torch.from_numpy(own).to(x.device)
+                found.index_copy_(0, index, applied(found.index_select(0, index), few, peak))
+            elif len(own) == 1:
+                place = found[own[0] : own[0] + 1]
+                done = applied(place, few, peak)
+                if done.data_ptr() != place.data_ptr():
+                    place.copy_(done)
+            else:  # `index_copy_` takes three times as long as copies of samples this large
+                done = applied(torch.stack([found[row] for row in own]), few, peak)
+                for row, image in zip(own, done, strict=True):
+                    found[row].copy_(image)
+    return found
 
 
 def applied(x: Tensor, stage: Stage, peak: float) -> Tensor:

@@ -12,7 +12,7 @@ from thalweg.parts.augmentations.sequence import SequenceAugmentation, whole
 if TYPE_CHECKING:
     from torch import Tensor
 
-FILLS = ("zero", "edge", "wrap")
+PADDING = {"zero": "constant", "edge": "replicate", "wrap": "circular"}
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Shift(SequenceAugmentation):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._require_number("share", 0, 1)
-        self._check("fill", self.fill in FILLS, ", ".join(map(repr, FILLS)))
+        self._check("fill", self.fill in PADDING, ", ".join(map(repr, PADDING)))
 
     def parameters(self, u: Floats, shape: Shape) -> Drawn:
         most = whole(self.share, self.size(shape)[1])
@@ -53,13 +53,8 @@ class Shift(SequenceAugmentation):
     def change(self, x: "Tensor", drawn: Drawn) -> "Tensor":
         import torch
 
-        size = x.shape[2]
-        source = torch.arange(size, device=x.device) - torch.from_numpy(drawn["steps"]).to(x.device)[:, None]
-        if self.fill == "wrap":
-            source.remainder_(size)
-        elif self.fill == "edge":
-            source.clamp_(0, size - 1)
-        else:
-            x = torch.nn.functional.pad(x, (1, 1))
-            source.add_(1).clamp_(0, size + 1)
-        return x.gather(2, source[:, None].expand(-1, x.shape[1], -1))
+        steps = drawn["steps"]
+        most = int(np.abs(steps).max())
+        windows = torch.nn.functional.pad(x, (most, most), mode=PADDING[self.fill]).unfold(2, x.shape[2], 1)
+        rows = torch.arange(len(x), device=x.device)
+        return windows[rows, :, torch.from_numpy(most - steps).to(x.device)]

@@ -50,7 +50,7 @@ def resampled(x: Tensor, position: Tensor) -> Tensor:
     """
     position = position.clamp(0, x.shape[2] - 1)
     index = position.long()
-    weight = (position - index).to(x.dtype)[:, None]
+    weight = position.frac().to(x.dtype)[:, None]
     index = index[:, None].expand(-1, x.shape[1], -1)
     rise = torch.zeros_like(x)
     torch.sub(x[:, :, 1:], x[:, :, :-1], out=rise[:, :, :-1])

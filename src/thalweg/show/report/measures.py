@@ -6,7 +6,7 @@ from typing import Any
 
 from thalweg.evaluate.result import Curve, Measure, Result
 from thalweg.show.charts import Interval, Series, confusion_matrix, interval_plot, xy_chart
-from thalweg.show.measures import interval, seal_text, threshold_text
+from thalweg.show.measures import gain_text, interval, seal_text, threshold_text
 from thalweg.show.report.html import Child, Html, card, element, section, table
 from thalweg.show.report.story import Story
 from thalweg.show.text import measure, number, plural, title
@@ -62,6 +62,8 @@ def measure_card(result: Result, seal: dict[str, Any]) -> Html:
     if result.threshold:
         told = threshold_text(result.threshold, result.classes, result.kind)
         notes.append(element("p", f"Threshold: {told}.", cls="dim"))
+    if result.gain:
+        notes.append(element("p", f"Views: {gain_text(result.gain)}.", cls="dim"))
     if seal:
         notes.append(element("p", f"Test set {seal_text(seal)}.", cls="dim"))
     whole = table(["measure", "value", "95 % interval", "method"], rows)

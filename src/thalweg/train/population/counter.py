@@ -152,7 +152,7 @@ class CounterNoise:
         return CounterNoise(spread(own ^ (steps & WORD)), self.rates, self.workspace)
 
     def __len__(self) -> int:
-        return self.states.shape[1]
+        return self.states.size(1)
 
     def keys(self, layer: int) -> list[Tensor]:
         """Six keys of 16 bits, int32, that broadcast against `[K, n]`."""
@@ -175,7 +175,8 @@ class CounterNoise:
         if torch.compiler.is_compiling():  # two words instead of one for two elements, in a kernel that has no seam
             left, right = words(whole_upper, whole_lower, columns[:-1])
             found = (torch.where(second, right, left) >= columns[-1]).to(dtype)
-            return (found if scale is None else found * scale).view(len(self), *shape)
+            found = found if scale is None else found.mul(scale)
+            return found.view(len(self), *shape)
         members, pairs = len(self), upper.shape[1]
         found = torch.empty((members, count), dtype=dtype, device=self.workspace.device)
         for rows, part in self.workspace.blocks(members, pairs):
