@@ -37,6 +37,7 @@ FLOORS: list[set[str]] = [
         "mending",
         "opened",
         "predictions",
+        "preview",
         "views",
         "resume",
         "saved",

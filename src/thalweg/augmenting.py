@@ -109,14 +109,14 @@ def peak_of(early: Compose, rows: AnyRows, places: tuple[int, ...]) -> float:
     )
 
 
-def sampled_images(rows: AnyRows) -> tuple[Tensor, Tensor] | None:
-    """Training images with their classes, in memory; None for other data."""
+def sampled_images(rows: AnyRows) -> tuple[Tensor, Tensor, Tensor] | None:
+    """Training images with their classes and numbers, in memory; None for other data."""
     some = spread(rows, QUERIES + REFERENCES)
     if not isinstance(some, Rows) or some.step is not None or not isinstance(some.inputs, Tensor):
         return None
     x, target = some.inputs, some.target
     image = x.dim() == 4 or (x.dim() == 3 and min(x.shape[1:]) >= 8 and not x.is_floating_point())
-    return (x, target) if image and target.dim() == 1 and not target.is_floating_point() else None
+    return (x, target, some.ids) if image and target.dim() == 1 and not target.is_floating_point() else None
 
 
 def choose(rows: AnyRows, inputs: Inputs, plan: Plan) -> tuple[Augmentation | None, str]:
@@ -124,7 +124,7 @@ def choose(rows: AnyRows, inputs: Inputs, plan: Plan) -> tuple[Augmentation | No
     found = sampled_images(rows)
     if found is None or isinstance(inputs, Batch):
         return None, "the rows are no images with one class each; which changes are harmless is yours to say"
-    x, target = found
+    x, target, _ = found
     peak = brightest(x, (0,))
     candidates = candidates_for(x, colored=peak is not None)
     readings = neighbors(x, target, candidates, peak=peak or 1.0, seed=int(plan.seed) if plan.seed != "auto" else 0)
@@ -158,4 +158,4 @@ def label_readings(prepared: Prepared, augmenter: Augmenter | None, seed: int) -
     found = sampled_images(prepared.train)
     if found is None:
         return []
-    return neighbors(*found, early.parts, peak=augmenter.peak, seed=seed, classes=prepared.task.classes)
+    return neighbors(*found[:2], early.parts, peak=augmenter.peak, seed=seed, classes=prepared.task.classes)

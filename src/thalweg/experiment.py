@@ -17,16 +17,15 @@ from thalweg.data.weights import ClassWeights
 from thalweg.doctor.check import Check
 from thalweg.doctor.diagnosis import Diagnosis
 from thalweg.doctor.ignore import Wishes, Words, wishes
-from thalweg.errors import UsageError
 from thalweg.evaluate.comparison import Comparison
 from thalweg.evaluate.result import Result
 from thalweg.events import Listener
 from thalweg.examination import run_check
 from thalweg.lock import locked
 from thalweg.names import new_run_folder
-from thalweg.parts.metrics import SHOWN, metric
+from thalweg.parts.metrics import SHOWN
 from thalweg.plan import Plan
-from thalweg.resume import plan_to_resume, require_same_changes
+from thalweg.resume import plan_to_resume, require_same_changes, require_same_rows
 from thalweg.run import Run
 from thalweg.session import Session
 from thalweg.setup import Setup, choose_device, set_up, task_of_step
@@ -37,6 +36,7 @@ from thalweg.train.losses import ColumnLoss, find_loss, weighted_loss
 
 if TYPE_CHECKING:
     from thalweg.fix.result import Fix
+    from thalweg.preview import Preview
 
 
 class Experiment:
@@ -246,7 +246,7 @@ class Experiment:
         with locked(folder), default_terminal(listeners) as told:
             plan = plan_to_resume(store, folder.name, epochs)
             own = self._with_rows_of(store)
-            own._require_same_rows(store, folder.name)
+            require_same_rows(store, own.data.digest(), folder.name)
             setup = own._set_up(plan)
             session = own._session(folder, setup, told, wishes(**store.get("wishes", {})))
             if store.get("plan") is None:  # stopped during the check or the race
@@ -339,6 +339,19 @@ class Experiment:
 
         return evaluate(self, run, threshold, views, augmentation)
 
+    def preview(self, plan: Plan, *, images: int = 8, epoch: int = 0) -> "Preview":
+        """A picture of training images under the plan's augmentation, part by part and together: `.save("a.html")`.
+
+        Args:
+            plan: with the augmentation to show.
+            images: how many.
+            epoch: whose draws are shown.
+        """
+        from thalweg.preview import preview
+
+        setup = self._set_up(plan)
+        return preview(self.data, setup.augment, images=images, epoch=epoch, seed=int(setup.plan.seed))
+
     def open(self, name: str) -> Run:
         """A run of this experiment's directory, with its weights at hand."""
         return Run.open(self.directory / name, experiment=self)
@@ -346,12 +359,6 @@ class Experiment:
     # ------------------------------------------------------------------ parts
 
     def _set_up(self, plan: Plan) -> Setup:
-        known = {*(metric(name, self.task.kind).name for name in self.metrics), "loss", "auto"}
-        if plan.selection not in known:
-            raise UsageError(
-                f"Plan field 'selection' got {plan.selection!r}; this experiment measures {', '.join(sorted(known))}. "
-                "Name the metric in Experiment(metrics=[...]) too."
-            )
         return set_up(
             self.model,
             self.data,
@@ -380,19 +387,10 @@ class Experiment:
         seed = (store.get("split") or {}).get(DRAWN)
         return self if seed is None or why_not(self.data) else self._drawn(int(seed))
 
-    def _require_same_rows(self, store: Store, name: str) -> None:
-        if store.get("digest") != self.data.digest():
-            raise UsageError(
-                f"The run {name} was trained on other rows than this experiment holds; use it with the data, the split "
-                "and the seed it was started with."
-            )
-
     def _facts(self) -> dict[str, Any]:
-        seal = self.data.test
-        sealed = {} if seal is None else {"digest": seal.digest, "openings": seal.count(), "rows": len(seal)}
         return {
             "digest": self.data.digest(),
-            "seal": sealed,
+            "seal": {} if self.data.test is None else self.data.test.facts(),
             "source": self.source,
             "builder_takes_activation": takes_activation(self.model),
             "changes": list(self.changes),

@@ -13,6 +13,7 @@ from thalweg.evaluate.threshold import choose_common_threshold, choose_threshold
 from thalweg.lock import locked
 from thalweg.predictions import CUT, check_threshold
 from thalweg.recipe import are_even
+from thalweg.resume import require_same_rows
 from thalweg.run import Run
 from thalweg.saved import measure_model, outputs_of, scores_of
 from thalweg.setup import few
@@ -28,7 +29,7 @@ def evaluate(experiment: "Experiment", run: Run, threshold: str | float, views: 
     if seal is None:
         raise UsageError("This experiment has no test rows (test=False); run.metrics has the validation measures.")
     own = experiment._with_rows_of(run.store)  # a comparison may have drawn other validation rows, test rows never
-    own._require_same_rows(run.store, run.name)
+    require_same_rows(run.store, own.data.digest(), run.name)
     run.attach(experiment)
     with locked(run.directory):
         model = run.model if views == 1 else viewed(run, few(head(own.data.train, 2), None)[0], views, parts)
@@ -37,8 +38,7 @@ def evaluate(experiment: "Experiment", run: Run, threshold: str | float, views: 
         result = measure_model(model, rows, experiment.task, experiment.loss_name, cut, experiment.metrics)
         if views > 1:
             result = replace(result, gain=gain_of(run, model, rows, experiment.task, views))
-        opened = {"digest": seal.digest, "openings": seal.count(), "rows": len(seal)}
-        run.store.put({"result": result.to_json(), "seal": opened})
+        run.store.put({"result": result.to_json(), "seal": seal.facts()})
         return result
 
 

@@ -20,6 +20,7 @@ from thalweg.lock import locked
 from thalweg.plan import Plan
 from thalweg.probes.budget import budget_of
 from thalweg.readings import Reading
+from thalweg.resume import require_same_rows
 from thalweg.run import Run
 from thalweg.saved import kept_weights, load_weights
 from thalweg.session import Session, fit_rows
@@ -57,7 +58,7 @@ def rediagnose(
         stored.get("select", ()) if select is None else select, stored.get("ignore", ()) if ignore is None else ignore
     )
     with locked(folder):
-        experiment._require_same_rows(store, folder.name)
+        require_same_rows(store, experiment.data.digest(), folder.name)
         setup = experiment._set_up(Plan.from_json(store.get("plan")))
         session = experiment._session(folder, setup, (), wished)
         started = time.monotonic()

@@ -70,6 +70,15 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     return [f"{key} {before[key]} → {now[key]}" for key in COMPARED if key in before and before[key] != now[key]]
 
 
+def require_same_rows(store: Store, digest: str, name: str) -> None:
+    """Raises `UsageError` where a run was trained on other rows than those of this digest."""
+    if store.get("digest") != digest:
+        raise UsageError(
+            f"The run {name} was trained on other rows than this experiment holds; use it with the data, the split "
+            "and the seed it was started with."
+        )
+
+
 def require_same_changes(store: Store, changes: Sequence[str]) -> None:
     """Raises `UsageError` where a fix changed the network or the loss of a run, and not the experiment at hand."""
     made = store.get("changes", [])

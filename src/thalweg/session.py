@@ -30,6 +30,7 @@ from thalweg.measure.graph import layers
 from thalweg.mending import mend_start, taken_up
 from thalweg.parts.optimizers import Optimizer
 from thalweg.plan import Plan
+from thalweg.preview import shown
 from thalweg.probes.budget import budget_of
 from thalweg.probes.rate_race import Race, race
 from thalweg.readings import Reading
@@ -221,7 +222,7 @@ class Session:
             "task": self.prepared.task.to_json(),
             "class_dim": self.setup.class_dim,
             "loss": self.loss_name,
-            "augmentation": None if self.setup.augment is None else {"peak": self.setup.augment.peak},
+            "augmentation": shown(self.prepared, self.setup.augment, seed=int(self.plan.seed)),
             "environment": self._environment(),
         }
 

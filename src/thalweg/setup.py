@@ -122,6 +122,8 @@ def set_up(
         ModelError: where the network does not take the data, naming the layer.
     """
     smoothed_loss(loss, plan.label_smoothing)  # that it can be
+    chosen = [metric(name, prepared.task.kind) for name in metrics]
+    require_selection(plan, [m.name for m in chosen])
     first = head(prepared.train, TRIAL_ROWS)
     table = None if prepared.table is None else fit_table(prepared, plan.preprocessing)
     raw = few(first, None)[0]
@@ -131,7 +133,6 @@ def set_up(
         preprocessing = plan.preprocessing.fit(prepared.train)
     shaped = few(first, preprocessing)[0]  # "standardize" changes no shape
     own_seed = seed if plan.seed == "auto" else plan.seed
-    chosen = [metric(name, prepared.task.kind) for name in metrics]
     spec = spec_of(shaped, prepared.task.num_outputs, () if table is None else table.sizes)
     network = build_network(model, spec, seed=int(own_seed), device=device, activation=plan.activation)
     plan, loaded = loaded_plan(plan, prepared.train)
@@ -180,6 +181,16 @@ def set_up(
     require_fitting_schedule(plan, setup.feeder(prepared.train, batch_size=plan.batch_size, seed=0, shuffle=False))
     hire(setup, prepared.train)
     return setup
+
+
+def require_selection(plan: Plan, measured: Sequence[str]) -> None:
+    """Raises `UsageError` where the best epoch is to be chosen by what is not measured."""
+    known = {*measured, "loss", "auto"}
+    if plan.selection not in known:
+        raise UsageError(
+            f"Plan field 'selection' got {plan.selection!r}; this experiment measures {', '.join(sorted(known))}. "
+            "Name the metric in Experiment(metrics=[...]) too."
+        )
 
 
 def measure_outputs(setup: Setup, output: Any, target: Tensor) -> None:

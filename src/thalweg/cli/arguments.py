@@ -30,6 +30,7 @@ environment: NO_COLOR, FORCE_COLOR, COLUMNS; THALWEG_DEBUG=1 shows tracebacks.""
 EXAMPLES = {
     "check": "thalweg check train.py\n  thalweg check train.py --fail-on warning       # in CI\n"
     '  thalweg check train.py --select LOSS,INIT01 --ignore "DATA04: copies meant"',
+    "preview": "thalweg preview train.py --set augmentation=trivial",
     "train": "thalweg train train.py\n  thalweg train train.py:small --set epochs=20\n"
     "  thalweg train train.py --set optimizer=SGD --set optimizer.lr=0.1\n"
     "  thalweg train train.py --format json > run.json",
@@ -43,7 +44,7 @@ EXAMPLES = {
     "  thalweg compare amber-fjord-12 misty-cape-13   # two runs, row by row",
     "fix": "thalweg fix amber-fjord-12\n  thalweg fix amber-fjord-12 LR01 --train         # a new run by it\n"
     "  thalweg fix amber-fjord-12 --back               # forgets it",
-    "evaluate": "thalweg evaluate amber-fjord-12",
+    "evaluate": "thalweg evaluate amber-fjord-12\n  thalweg evaluate amber-fjord-12 --views 8       # averaged over 8",
     "report": "thalweg report amber-fjord-12\n  thalweg report runs/amber-fjord-12 --output digits.html",
     "runs": "thalweg runs\n  thalweg runs --format json | jq '.[].name'",
     "explain": "thalweg explain LOSS01\n  thalweg explain                                # all rules",
@@ -112,6 +113,12 @@ def parser() -> argparse.ArgumentParser:
     add_settings(check)
     add_wishes(check)
     add_output(check, progress=True, fail_on=True)
+
+    preview = add(commands, "preview", "a picture of training images under the plan's augmentation", file=True)
+    add_settings(preview)
+    preview.add_argument("--images", type=int, default=8, metavar="N", help="how many images (default: 8)")
+    preview.add_argument("--output", metavar="PATH", default="augmentation.html", help="default: augmentation.html")
+    add_output(preview)
 
     train = add(commands, "train", "check, find the rate, train, measure on the sealed test set, report", file=True)
     add_settings(train)

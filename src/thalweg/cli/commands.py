@@ -57,6 +57,18 @@ def check(options: argparse.Namespace) -> int:
     return status
 
 
+def preview(options: argparse.Namespace) -> int:
+    """`thalweg preview FILE`."""
+    with speaking(options) as terminal:
+        source = load(options.file)
+        found = source.experiment.preview(plan_of(source, options), images=options.images)
+        path = found.save(options.output)
+        terminal.saved("picture", str(path))
+    drawn = found.drawn.splitlines()
+    write_document(options, lambda: {"command": "preview", "picture": str(path), "drawn": drawn, "exit_status": OK})
+    return OK
+
+
 def train(options: argparse.Namespace) -> int:
     """`thalweg train FILE`: train, evaluate, report."""
     with speaking(options) as terminal:

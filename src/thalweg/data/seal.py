@@ -48,6 +48,10 @@ class Seal:
         """How often these rows were opened, by any run. Raises `StoreError` where the log was tampered with."""
         return sum(entry["digest"] == self.digest for entry in seal_log.verify(self.log))
 
+    def facts(self) -> dict[str, Any]:
+        """What a run keeps of the seal, as JSON values."""
+        return {"digest": self.digest, "openings": self.count(), "rows": len(self)}
+
     def open(self, run: str, reason: str = "evaluate") -> AnyRows:
         """Writes the opening down, safely on disk, and then hands the rows out.
 

@@ -32,6 +32,7 @@ from thalweg.measure.score import Score, best_constant
 from thalweg.plan import Plan
 from thalweg.readings import Readings
 from thalweg.rediagnosis import rediagnose, restore
+from thalweg.resume import require_same_rows
 from thalweg.run import Run
 from thalweg.saved import kept_weights, load_weights
 from thalweg.store import FILE, Store
@@ -120,7 +121,7 @@ def patient(experiment: "Experiment", folder: Path, seconds: float | None) -> "I
     store = Store(folder / FILE)
     with locked(folder), global_rng_kept(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        experiment._require_same_rows(store, folder.name)
+        require_same_rows(store, experiment.data.digest(), folder.name)
         setup = experiment._set_up(Plan.from_json(store.get("plan")))
         session = experiment._session(folder, setup, (), wishes())
         untrained = clone(setup.network)

@@ -86,6 +86,18 @@ def test_long_and_short_ones_do_not_depend_on_their_batch_either(part: Any, leng
         assert torch.equal(torch.cat(parts), whole)
 
 
+@pytest.mark.parametrize("part", [Jitter(0.1), TimeMask(0.3), TimeWarp(1.0)], ids=str)
+def test_the_number_of_threads_changes_nothing(part: Any) -> None:
+    x = torch.randn(2, 200_001)
+    due = part(x, ids=[4, 9])
+    torch.set_num_threads(2)
+    try:
+        assert torch.equal(part(x, ids=[4, 9]), due)
+        assert torch.equal(part(x[1:], ids=[9]), due[1:])
+    finally:
+        torch.set_num_threads(1)
+
+
 @EACH
 def test_time_may_be_another_dimension(part: Any, x: Tensor) -> None:
     from dataclasses import replace
@@ -196,7 +208,7 @@ def test_sums_in_a_fixed_order(length: int) -> None:
 def test_resampled_is_linear_interpolation() -> None:
     x = torch.randn(4, 3, 20, dtype=torch.float64)
     position = torch.rand(4, 31, dtype=torch.float64) * 25 - 3
-    found = resampled(x, position)
+    found = resampled(x, position.clone())
     for i in range(4):
         for c in range(3):
             due = np.interp(position[i].numpy(), np.arange(20), x[i, c].numpy())
@@ -307,6 +319,7 @@ def test_masks_of_frequencies_are_bands() -> None:
 def test_a_share_of_less_than_a_step_is_one_step() -> None:
     x = torch.zeros(200, 4)
     assert set(drawn(TimeMask(0.1), x)["length"].ravel()) == {0, 1}
+    assert set(drawn(TimeMask(0.001), x)["length"].ravel()) == {0, 1}
     assert set(drawn(Shift(0.1), x)["steps"]) == {-1, 0, 1}
     assert set(drawn(TimeMask(0.0), x)["length"].ravel()) == {0}
     assert set(drawn(TimeMask(0.29), torch.zeros(5000, 100))["length"].ravel()) == set(range(30))

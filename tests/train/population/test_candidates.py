@@ -53,6 +53,20 @@ def test_many_small_members_are_one_program() -> None:
         assert torch.equal(choice.form.step(batch(seed), [0.1] * 16), fresh.step(batch(seed), [0.1] * 16))
 
 
+def test_a_loop_that_was_slowed_when_it_was_timed_is_timed_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By other work on the machine: the loop is never left for a form that is slower."""
+    timed, answers = Trial.loop_seconds, [1e3, 1e-9]
+
+    def slowed(trial: Trial) -> float:
+        timed(trial)
+        return answers.pop(0)
+
+    monkeypatch.setattr(Trial, "loop_seconds", slowed)
+    choice = choose(members(16), LOSS, [batch()], num_steps=100)
+    assert isinstance(choice.form, Loop)
+    assert choice.seconds["loop"] == 1e-9
+
+
 @pytest.mark.parametrize(
     ("own", "reason"),
     [

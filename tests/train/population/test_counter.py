@@ -148,6 +148,16 @@ def test_factors_of_a_member_alone_are_those_in_company(dtype: torch.dtype) -> N
         assert torch.equal(alone.factors((50,), p, layer=0, dtype=dtype)[0], own)
 
 
+def test_noise_is_drawn_on_the_device_that_it_is_for() -> None:
+    """All of it: the device "meta" takes no tensor of another but for numbers."""
+    there = Workspace("meta")
+    for noise in (MemberNoise.after(streams(3), 5, there), CounterNoise.of([1, 2], [3, 4], workspace=there)):
+        x = torch.ones(len(noise), 4, 6, 3, device="meta")
+        for kind in ("elements", "channels", "alpha", "alpha channels"):
+            assert noise.dropout(x, 0.5, layer=0, kind=kind).device.type == "meta"
+        assert noise.bernoulli((3,), 0.5, layer=0, dtype=torch.float32).device.type == "meta"
+
+
 def test_nothing_to_draw() -> None:
     assert CounterNoise.of([0, 1], [0, 0]).kept((0, 3), 0.5, 0).shape == (2, 0, 3)
 

@@ -47,9 +47,9 @@ def render(x: Tensor, stages: Sequence[Stage], peak: float) -> Tensor:
         for some, run in runs:
             own = [cut(stage, start, start + count) for stage in run]
             if some:
-                chunk = by_rows(chunk, own, peak, working)
+                chunk = by_rows(chunk.to(working, copy=chunk is given).contiguous(), own, peak)
                 continue
-            chunk = chunk.to(working)
+            chunk = chunk.to(working).contiguous()  # sums round alike in any memory
             for stage in own:
                 used = chunk.clone() if isinstance(stage, Pixels) and chunk is given else chunk
                 chunk = applied(used, stage, peak)
@@ -73,10 +73,9 @@ def taken(stage: Stage, chosen: slice, rows: Any) -> Stage:
     return replace(stage, rows=rows, **{n: v[chosen] for n, v in arrays.items() if isinstance(v, np.ndarray)})
 
 
-def by_rows(x: Tensor, stages: Sequence[Stage], peak: float, working: torch.dtype) -> Tensor:
-    """Stages that each concern some of the samples."""
-    found = x.to(working, copy=True, memory_format=torch.contiguous_format)
-    size = found[0].numel() * working.itemsize
+def by_rows(found: Tensor, stages: Sequence[Stage], peak: float) -> Tensor:
+    """The images after stages that each concern some of them, in the same memory."""
+    size = found[0].numel() * found.itemsize
     count = max(SOME_BYTES // size, 1)
     for stage in stages:
         rows: Any = stage.rows
@@ -84,7 +83,7 @@ def by_rows(x: Tensor, stages: Sequence[Stage], peak: float, working: torch.dtyp
             chosen = slice(first, first + count)
             own, few = rows[chosen], taken(stage, chosen, None)
             if size < LARGE_BYTES:
-                index = torch.from_numpy(own).to(x.device)
+                index = torch.from_numpy(own).to(found.device)
                 found.index_copy_(0, index, applied(found.index_select(0, index), few, peak))
             elif len(own) == 1:
                 place = found[own[0] : own[0] + 1]
@@ -226,5 +225,6 @@ def colored(x: Tensor, color: Color, peak: float) -> Tensor:
         found = flat * put(color.luma[:, None, None], x.device, x.dtype)
         return found.add_(offset).clamp_(0, peak).view_as(x)
     parts = np.stack([color.luma, color.chroma * np.cos(color.hue), color.chroma * np.sin(color.hue)], 1)
-    matrix = put((parts @ basis(channels)).reshape(count, channels, channels), x.device, x.dtype)
-    return torch.baddbmm(offset.expand(count, channels, 1), matrix, flat).clamp_(0, peak).view_as(x)
+    # As a sum, whose rounding is each sample's own; that of a product of matrices depends on how many there are.
+    matrix = (parts[:, :, None] * basis(channels)).sum(1).reshape(count, channels, channels)
+    return torch.baddbmm(offset.expand(count, channels, 1), put(matrix, x.device, x.dtype), flat).clamp_(0, peak).view_as(x)

@@ -43,12 +43,12 @@ def resampled(x: Tensor, position: Tensor) -> Tensor:
 
     Args:
         x: `[n, C, T]`.
-        position: `[n, T']` float64, in steps of x.
+        position: `[n, T']` float64, in steps of x; its memory is used.
 
     Returns:
         `[n, C, T']`. Products and sums are apart, as one rounding for both (`lerp`) would depend on the device.
     """
-    position = position.clamp(0, x.shape[2] - 1)
+    position.clamp_(0, x.shape[2] - 1)
     index = position.long()
     weight = position.frac().to(x.dtype)[:, None]
     index = index[:, None].expand(-1, x.shape[1], -1)

@@ -9,6 +9,8 @@ from thalweg.parts.augmentations.draws import Floats, between
 if TYPE_CHECKING:
     from torch import Tensor
 
+ROUNDING = 1e-6  # of levels, which lie 4e-3 apart
+
 
 @dataclass(frozen=True)
 class Solarize(Pixelwise):
@@ -50,7 +52,8 @@ def solarized(x: "Tensor", parameters: dict[str, Any], peak: float) -> "Tensor":
     """`[n, C, H, W]` inverted from "threshold" `[n]` on; changes x."""
     import torch
 
-    threshold = (parameters["threshold"] * peak)[:, None, None, None]
+    # A level that is the threshold counts as such however its share of the brightest value is rounded.
+    threshold = ((parameters["threshold"] - ROUNDING) * peak)[:, None, None, None]
     # x + bright (peak − 2 x) takes a fifth of the time of `where`, which goes pixel by pixel.
     bright = torch.ge(x, threshold, out=torch.empty_like(x))
     return x.addcmul_(bright, (x * -2).add_(peak))

@@ -55,6 +55,6 @@ class Speed(SequenceAugmentation):
         last = x.shape[2] - 1
         steps = torch.arange(x.shape[2], dtype=torch.float64, device=x.device)
         start, factor = (put(drawn[name], x, exact=True)[:, None] for name in ("start", "factor"))
-        position = start + factor * steps
+        position = (factor * steps).add_(start)
         outside = (position < -EDGE) | (position > last + EDGE)
         return resampled(x, position).masked_fill_(outside[:, None], 0)

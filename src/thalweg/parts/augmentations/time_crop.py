@@ -50,4 +50,4 @@ class TimeCrop(SequenceAugmentation):
 
         steps = torch.arange(x.shape[2], dtype=torch.float64, device=x.device)
         start, kept = (put(drawn[name], x, exact=True)[:, None] for name in ("start", "kept"))
-        return resampled(x, start + kept * steps)
+        return resampled(x, (kept * steps).add_(start))

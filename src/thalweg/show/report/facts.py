@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from thalweg.show.report.html import Child, Html, card, code, element, join, pairs, section, table
+from thalweg.show.report.images import image_grid
 from thalweg.show.report.story import Story
 from thalweg.show.text import duration, number, plural
 
@@ -25,6 +26,13 @@ def data_section(story: Story) -> Html:
     ]
     present = [c for c in cards if c]
     return section("data", "Data", element("div", *present, cls="grid") if present else None)
+
+
+def augmentation_section(story: Story) -> Html:
+    """Training images under each augmentation, and under all of them."""
+    rows = (story.fact("augmentation") or {}).get("rows") or []
+    note = "As drawn for the first epoch; each part acts on all images, and as it is planned in the last row."
+    return section("augmentation", "Augmentation", card("", image_grid(rows), note=note) if rows else None)
 
 
 def split_fact(value: Any) -> Child:

@@ -12,7 +12,7 @@ class Html(str):
 
 
 Child = str | None
-VOID = ("meta", "link", "br")
+VOID = ("meta", "link", "br", "img")
 
 
 def element(tag: str, *children: Child, cls: str = "", attributes: Mapping[str, str] | None = None) -> Html:

@@ -9,7 +9,7 @@ from thalweg.show.measures import interval
 from thalweg.show.report.curves import curves_section
 from thalweg.show.report.decisions import plan_section
 from thalweg.show.report.diagnosis import diagnosis_section
-from thalweg.show.report.facts import checks_section, data_section, environment_section
+from thalweg.show.report.facts import augmentation_section, checks_section, data_section, environment_section
 from thalweg.show.report.findings import finding_cards, findings_section
 from thalweg.show.report.html import Child, Html, code, element, join, section
 from thalweg.show.report.layers import layer_table
@@ -48,6 +48,7 @@ def page(story: Story) -> str:
         curves_section(story),
         section("layers", "Layers", layer_table(story)),
         plan_section(story),
+        augmentation_section(story),
         data_section(story),
         checks_section(story),
         environment_section(story),

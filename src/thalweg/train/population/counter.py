@@ -174,9 +174,8 @@ class CounterNoise:
             scale = scale[:, None].to(dtype)
         if torch.compiler.is_compiling():  # two words instead of one for two elements, in a kernel that has no seam
             left, right = words(whole_upper, whole_lower, columns[:-1])
-            found = (torch.where(second, right, left) >= columns[-1]).to(dtype)
-            found = found if scale is None else found.mul(scale)
-            return found.view(len(self), *shape)
+            found: Tensor = (torch.where(second, right, left) >= columns[-1]).to(dtype)
+            return (found if scale is None else found.mul(scale)).view(len(self), *shape)
         members, pairs = len(self), upper.shape[1]
         found = torch.empty((members, count), dtype=dtype, device=self.workspace.device)
         for rows, part in self.workspace.blocks(members, pairs):
@@ -249,9 +248,9 @@ class MemberNoise(CounterNoise):
         return MemberNoise(NO_STATES, (), workspace, tuple(spread(word ^ (step & WORD)) for word in own))
 
     def keys(self, layer: int) -> list[Tensor]:
-        """Numbers as tensors, which go with those of any device."""
         state = [spread(word ^ layer) for word in self.words]
-        return list(torch.tensor([key for word in state for key in (word >> 16, word & HALF)], dtype=torch.int32))
+        numbers = [key for word in state for key in (word >> 16, word & HALF)]
+        return list(torch.tensor(numbers, dtype=torch.int32, device=self.workspace.device))
 
     def below(self, p: float, layer: int) -> int:
         return round(p * SCALE)
