@@ -118,7 +118,7 @@ def parser() -> argparse.ArgumentParser:
     add_settings(preview)
     preview.add_argument("--images", type=int, default=8, metavar="N", help="how many images (default: 8)")
     preview.add_argument("--output", metavar="PATH", default="augmentation.html", help="default: augmentation.html")
-    add_output(preview)
+    add_output(preview, progress=True)
 
     train = add(commands, "train", "check, find the rate, train, measure on the sealed test set, report", file=True)
     add_settings(train)

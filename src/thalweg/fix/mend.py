@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from thalweg.experiment import Experiment
 
 SHARE, LEAST_SECONDS = 3.0, 30.0  # of the training's time that a fix may take, and at least
-QUICK = 0.25  # of the time to the first mark, which a quick score may take
+QUICK, STEP = 0.25, 3.0  # of the work to the first mark; forward passes that a step takes: there, and twice back
 FEW_ROWS = 400  # of a quick score, at least: the error of a share is below 2.5 %
 NO_JUDGE = ("split_leak", "target_leak", "split_shift")  # under which a gain on validation rows is none
 UNSCORED = (
@@ -201,10 +201,10 @@ def tried(
 
 
 def few_rows(case: Case) -> int | None:
-    """Of a quick score: it takes a quarter of the time to the first mark at most; None where that is for all rows."""
-    rows = case.validation.rows
-    affordable = int(QUICK * LEAST_STEPS * case.step_seconds / max(case.bench.row_seconds, 1e-9))
-    count = max(affordable, FEW_ROWS)
+    """Of a quick score: a quarter of the work to the first mark at most; None where that is enough for all rows."""
+    rows, size = case.validation.rows, case.plan.batch_size
+    assert isinstance(size, int)
+    count = max(int(QUICK * STEP * LEAST_STEPS * size * case.plan.accumulate), FEW_ROWS)
     return count if isinstance(rows, Rows) and count < len(rows) else None
 
 
