@@ -104,7 +104,7 @@ def peak_of(early: Compose, rows: AnyRows, places: tuple[int, ...]) -> float:
     found = torch.stack([torch.stack(torch.aminmax(tensors_of(inputs)[i].float())) for i in places])
     raise UsageError(
         f"Plan field 'augmentation' changes colors, and the images' values go from {float(found.min()):.3g} to "
-        f"{float(found.max()):.3g}: neither 0 to 1 nor 0 to 255. Give images as they are, and let the plan's "
+        f"{float(found.max()):.3g}: they were prepared before. Give images as they are, and let the plan's "
         "preprocessing standardize them; or take geometric parts only."
     )
 

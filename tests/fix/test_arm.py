@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from sklearn.datasets import load_digits
@@ -55,6 +56,34 @@ def test_shares_are_of_its_own_steps(tmp_path: Path):
 def test_one_that_diverged_answers_as_a_constant(tmp_path: Path):
     own = arm(tmp_path, rate=1e30)
     assert own.score(1.0, seed=0) is own.constant
+
+
+@pytest.mark.parametrize("rate", [0.01, 1e30])
+def test_a_quick_score_is_that_of_rows_evenly_spaced(tmp_path: Path, rate: float):
+    """As the whole score has them; of one that diverged, too."""
+    own = arm(tmp_path, rate=rate)
+    own.few = 100
+    quick, whole = own.score(0.5, seed=1, quick=True), own.score(0.5, seed=1)
+    assert quick is not None
+    assert whole is not None
+    assert whole.labels is not None
+    assert quick.labels is not None
+    positions = torch.from_numpy(np.linspace(0, len(whole.each) - 1, 100).astype(int))
+    assert torch.equal(quick.labels, whole.labels[positions])
+    assert torch.equal(quick.each, whole.each[positions])
+    assert own.score(0.5, seed=1, quick=True) is quick  # once
+    assert len(own.lanes) == 1
+    assert own.lanes[1].lost if rate > 1 else own.lanes[1].done == own.steps_at(0.5)  # one training for both
+
+
+def test_a_head_that_few_rows_show_is_that_of_all(tmp_path: Path):
+    own = arm(tmp_path)
+    softmax = own.with_changes([Change("last", "", network=lambda net, _: nn.Sequential(net, nn.Softmax(1)))])
+    softmax.score(0.1, seed=0)
+    own.score(0.1, seed=0)
+    assert softmax.head is not None
+    assert own.head is not None
+    assert (softmax.head.kind, own.head.kind) == ("softmax", "none")
 
 
 def test_without_time_there_is_no_score(tmp_path: Path):

@@ -2,6 +2,7 @@
 
 import hashlib
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -9,8 +10,10 @@ from sklearn.datasets import load_digits
 from torch import nn
 
 import thalweg as tw
+from thalweg.data.feeder import Feeder
+from thalweg.data.rows import Rows
 from thalweg.errors import UsageError
-from thalweg.fix.mend import go_back, no_judge
+from thalweg.fix.mend import few_rows, go_back, no_judge
 
 
 def digits() -> tuple[torch.Tensor, torch.Tensor]:
@@ -209,3 +212,16 @@ def test_under_a_leaking_split_nothing_is_tried(tmp_path: Path):
     assert not fix.tried
     assert "have a fault themselves (split leak" in str(fix)
     assert any(each.code.startswith("DATA") for each in fix.manual)
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "accumulate", "rows"), [(16, 1, 400), (64, 1, 576), (32, 3, 864), (512, 1, None)]
+)
+def test_a_quick_score_takes_a_quarter_of_the_first_steps(batch_size: int, accumulate: int, rows: int | None):
+    """12 steps, each of three forward passes over its rows; 400 rows at least, of 1000 here."""
+    held = Rows(torch.zeros(1000, 2), torch.zeros(1000), torch.arange(1000), "validation")
+    given = SimpleNamespace(
+        plan=tw.Plan.plain(batch_size=batch_size, accumulate=accumulate),
+        validation=Feeder(held, batch_size=100, seed=0, shuffle=False),
+    )
+    assert few_rows(given) == rows  # type: ignore[arg-type]

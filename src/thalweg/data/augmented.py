@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -12,6 +11,8 @@ from thalweg.data.rows import Inputs, map_inputs, tensors_of
 from thalweg.errors import DataError
 from thalweg.parts.augmentations import Compose
 from thalweg.parts.augmentations.forms import Sample, require_layout
+
+NEARLY = 200.0  # bytes as floats: a few hundred images of them are rarely all darker
 
 
 @dataclass(frozen=True)
@@ -97,15 +98,18 @@ def takes(x: Tensor, kind: str) -> bool:
 
 
 def brightest(inputs: Inputs, places: tuple[int, ...]) -> float | None:
-    """The brightest value of raw images: 255, 1, or what integers reach; None where the values are of another kind."""
-    found = tensors_of(inputs)
-    low = min(float(found[i].amin()) for i in places)
-    high = max(float(found[i].amax()) for i in places)
-    if low < 0 or not np.isfinite(high):
+    """The brightest value that raw images can have: 1, 255, or else the largest there is; None where some are below 0.
+
+    >>> brightest(torch.tensor([[[[0.0, 16.0]]]]), (0,)), brightest(torch.tensor([[[[3]]]], dtype=torch.uint8), (0,))
+    (16.0, 255.0)
+    """
+    found = [tensors_of(inputs)[i] for i in places]
+    low, high = min(float(x.amin()) for x in found), max(float(x.amax()) for x in found)
+    if not low >= 0:
         return None
-    if any(not found[i].is_floating_point() for i in places):
-        return 255.0 if high <= 255 else high
-    return 1.0 if high <= 1 else 255.0 if 1.5 < high <= 255 else None
+    if all(x.dtype == torch.uint8 for x in found) or NEARLY < high <= 255:
+        return 255.0
+    return max(high, 1.0)
 
 
 def settled(parts: Compose, **changes: Any) -> Compose:

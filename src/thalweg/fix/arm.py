@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from thalweg.experiment import Experiment
 
 FEWEST = 5  # steps to a look
+HEAD_ROWS = 256  # that show what the last operation is
 
 
 class Crew:
@@ -127,7 +128,9 @@ class Arm:
         data, plan = experiment.data, setup.plan
         assert isinstance(plan.batch_size, int)
         if self.head is None:
-            own = replace(self.bench, network=clone(setup.network), loss=experiment.loss)
+            inputs, target = self.bench.first(HEAD_ROWS)
+            network = clone(setup.network)
+            own = replace(self.bench, network=network, loss=experiment.loss, inputs=inputs, target=target)
             self.head = outputs_of(own)[1]
         if self.feeders is None:  # what prepares the rows is fitted on the same ones under every seed
             train = setup.feeder(data.train, batch_size=plan.batch_size, seed=seed)

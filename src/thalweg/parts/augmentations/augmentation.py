@@ -67,9 +67,9 @@ class Augmentation(Part):
         Raises:
             DataError: for another layout or type than the parts take, or ids that do not fit.
         """
-        from thalweg.parts.augmentations.compose import Compose
+        from thalweg.parts.augmentations.forms import augmented
 
-        return Compose(self)(batch, ids=ids, epoch=epoch, seed=seed, peak=peak)
+        return augmented(self, batch, ids=ids, epoch=epoch, seed=seed, peak=peak)
 
     def _require_range(self, name: str, low: float, high: float = np.inf) -> None:
         value = getattr(self, name)
@@ -116,6 +116,7 @@ class Geometric(ImageAugmentation):
 
     fill: float | str = field(default=0.0, kw_only=True)
     interpolation: str = field(default="bilinear", kw_only=True)
+    permutes: ClassVar[bool] = False  # only puts the pixels in another order, whatever is drawn
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -129,7 +130,8 @@ class Geometric(ImageAugmentation):
 
     def stages(self, drawn: Drawn, shape: Shape) -> list[Stage]:
         matrix = np.where(drawn["applied"][:, None, None], self.matrix(drawn, shape), self.unmoved(shape))
-        return [Warp(matrix, self.shape_after(shape)[1:], self.fill, self.interpolation)]  # type: ignore[arg-type]
+        size = self.shape_after(shape)[1], self.shape_after(shape)[2]
+        return [Warp(matrix, size, self.fill, self.interpolation, permutes=self.permutes)]
 
     def unmoved(self, shape: Shape) -> Floats:
         """`[3, 3]`, for a sample that it does not act on."""

@@ -104,9 +104,8 @@ class Compose(Augmentation):
         drawn = draw_all(self.parts, numbers, tuple(shape), seed=seed, epoch=epoch, first=first)
         return Draw(numbers, tuple(shape), self.parts, drawn)
 
-    def __call__(
-        self, batch: Any, *, ids: Any = None, epoch: int = 0, seed: int | None = None, peak: float | None = None
-    ) -> Any:
+    def called(self, batch: Any, *, ids: Any, epoch: int, seed: int | None, peak: float | None) -> Any:
+        """What `__call__` returns."""
         from thalweg.parts.augmentations.forms import Sample
 
         sample = Sample.of(batch, kind=self.kind, mixes=self.mixes)

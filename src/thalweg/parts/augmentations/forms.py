@@ -121,6 +121,14 @@ def is_mask(target: Tensor, x: Tensor) -> bool:
     return x.dim() in (3, 4) and target.dim() in (3, 4) and target.shape[-2:] == x.shape[-2:]
 
 
+@torch.compiler.disable  # type: ignore[untyped-decorator]
+def augmented(part: Any, batch: Any, **given: Any) -> Any:
+    """The batch under a part, outside of a compiled graph: 64-bit integers of NumPy cannot be traced."""
+    from thalweg.parts.augmentations.compose import Compose
+
+    return Compose(part).called(batch, **given)
+
+
 def from_dict(batch: dict[str, Any], kind: str) -> Sample:
     unknown = [name for name in batch if name not in ENTRIES]
     if unknown or not isinstance(batch.get("image"), Tensor):

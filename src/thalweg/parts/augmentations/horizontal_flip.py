@@ -1,6 +1,7 @@
 """Images mirrored left to right (L32)."""
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 
@@ -26,6 +27,7 @@ class HorizontalFlip(Geometric):
     """
 
     p: float = field(default=0.5, kw_only=True)
+    permutes: ClassVar[bool] = True
 
     def matrix(self, drawn: Drawn, shape: Shape) -> Floats:
         return np.array([[[-1.0, 0.0, shape[2] - 1], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]])

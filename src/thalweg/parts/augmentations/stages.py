@@ -24,6 +24,7 @@ class Warp:
         fill: what lies outside: a number in units of the brightest value, "edge" or "reflect".
         interpolation: "bilinear", "bicubic" or "nearest".
         rows: the samples that it concerns, `[B]` then being their number; None for all.
+        permutes: whether, whatever was drawn, it only puts the pixels in another order, as flips do.
     """
 
     matrix: Floats
@@ -31,26 +32,19 @@ class Warp:
     fill: float | str = 0.0
     interpolation: str = "bilinear"
     rows: Integers | None = None
+    permutes: bool = False
 
     def then(self, later: "Stage") -> "Warp | None":
         """Both as one; None where they differ in what lies outside, or in the interpolation, and both need it."""
         if not isinstance(later, Warp) or self.rows is not None or later.rows is not None:
             return None
-        kept = later
-        if (self.fill, self.interpolation) != (later.fill, later.interpolation):
-            if not later.permutes(self.size):
-                return None
-            kept = self
-        return replace(kept, matrix=self.matrix @ later.matrix, size=later.size)
-
-    def permutes(self, size: tuple[int, int]) -> bool:
-        """Whether it only puts the pixels of images of this size in another order, as a flip does."""
-        if self.size not in (size, size[::-1]) or not self.exact.all():
-            return False
-        last = np.array([self.size[1] - 1.0, self.size[0] - 1.0, 1.0])
-        ends = (self.matrix @ np.stack([[0.0, 0.0, 1.0], last], 1))[:, :2]
-        limit = np.array([[size[1] - 1.0], [size[0] - 1.0]])
-        return bool(((ends >= -INTEGRAL) & (ends <= limit + INTEGRAL)).all())
+        kept = later if self.permutes else self if later.permutes else None
+        if (self.fill, self.interpolation) == (later.fill, later.interpolation):
+            kept = later
+        if kept is None:
+            return None
+        both = self.permutes and later.permutes
+        return replace(kept, matrix=self.matrix @ later.matrix, size=later.size, permutes=both)
 
     @property
     def exact(self) -> "np.ndarray[Any, np.dtype[np.bool_]]":

@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 class SwapNoise(TableAugmentation):
     """Gives cells the value of the same column in the next row of the batch, the last row those of the first.
 
-    Each column keeps its values, whatever they are: numbers, codes of categories, or 0 and 1. Which cells these are is
-    each sample's own draw; which row is the next depends on the batch, so draw the order of the rows at random. A cell
-    stays where it or the other one is missing (NaN).
+    Each column keeps its values, be they numbers or codes of categories. Which cells these are is each sample's own
+    draw; which row is the next depends on the batch, so draw the order of the rows at random. A cell stays where it or
+    the other one is missing (NaN).
 
     Args:
         rate: probability that a cell is replaced.
-        columns: their places; None for all.
+        columns: their places; None for all. Leave out one-hot columns: of several, one alone would change.
         p: probability of acting on a sample.
         per: "sample" for a draw of each sample's own; "batch" for one draw for all.
 

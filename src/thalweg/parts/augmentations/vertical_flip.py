@@ -1,6 +1,7 @@
 """Images mirrored upside down (L32)."""
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 
@@ -28,6 +29,7 @@ class VerticalFlip(Geometric):
     """
 
     p: float = field(default=0.5, kw_only=True)
+    permutes: ClassVar[bool] = True
 
     def matrix(self, drawn: Drawn, shape: Shape) -> Floats:
         return np.array([[[1.0, 0.0, 0.0], [0.0, -1.0, shape[1] - 1], [0.0, 0.0, 1.0]]])

@@ -15,7 +15,7 @@ from thalweg.store import FILE, Store
 KEYS = (
     "created", "status", "seconds", "verdict", "model", "layers", "data", "split", "task", "plan", "decisions",
     "environment", "check", "probe", "best", "num_steps", "num_epochs", "seal", "source", "user_plan",
-    "diagnosis",
+    "diagnosis", "augmentation",
 )  # fmt: skip
 
 
