@@ -58,12 +58,11 @@ def test_it_shows_what_the_training_sees(digits: tuple[Tensor, Tensor], runs: Pa
     fed = setup.feeder(experiment.data.train, batch_size=10_000, seed=3)
     rows = experiment.data.train
     seen = next(fed.like(seed=3).epoch(2))[0][torch.argsort(fed.order(2))]
-    raw = setup.preprocessing.inverse(seen) if hasattr(setup.preprocessing, "inverse") else None
+    raw = setup.preprocessing.inverse(seen)
     number = int(found.drawn.split("sample ")[1].split(":")[0])
     at = int((rows.ids == number).nonzero())
     shown = torch.from_numpy(together[:, :8].copy()).float() * 16 / 255
-    if raw is not None:
-        torch.testing.assert_close(raw[at, 0], shown, atol=0.05, rtol=0)
+    torch.testing.assert_close(raw[at, 0], shown, atol=0.05, rtol=0)
     assert found.save(tmp_path / "a.html").read_text().count("<img") == 4
     assert "<img" in found._repr_html_()
 

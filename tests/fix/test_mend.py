@@ -221,7 +221,7 @@ def test_a_quick_score_takes_a_quarter_of_the_first_steps(batch_size: int, accum
     """12 steps, each of three forward passes over its rows; 400 rows at least, of 1000 here."""
     held = Rows(torch.zeros(1000, 2), torch.zeros(1000), torch.arange(1000), "validation")
     given = SimpleNamespace(
-        plan=tw.Plan.plain(batch_size=batch_size, accumulate=accumulate),
+        plan=tw.Plan(batch_size=batch_size, accumulate=accumulate),
         validation=Feeder(held, batch_size=100, seed=0, shuffle=False),
     )
     assert few_rows(given) == rows  # type: ignore[arg-type]

@@ -50,7 +50,7 @@ def forward(angle: float, dx: float, dy: float, scale: float, shear: float, shea
     linear = scale * turn @ along_y @ along_x
     center = np.array([(W - 1) / 2, (H - 1) / 2])
     found = np.eye(3)
-    found[:2, :2], found[:2, 2] = linear, center + (dx, dy) - linear @ center
+    found[:2, :2], found[:2, 2] = linear, center - linear @ center + np.array([dx, dy])
     return found
 
 

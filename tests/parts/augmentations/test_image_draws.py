@@ -209,7 +209,7 @@ def test_inside_a_compiled_function(part: Any) -> None:
 
 @pytest.mark.parametrize("ids", [[0.5, 1.0], [[0, 1]], ["a", "b"], [True, False]])
 def test_ids_that_are_none_are_named(ids: Any) -> None:
-    with pytest.raises(DataError, match="ids are of .*give one integer for each sample"):
+    with pytest.raises(DataError, match=r"ids are of .*give one integer for each sample"):
         HorizontalFlip()(images(2), ids=ids)
 
 

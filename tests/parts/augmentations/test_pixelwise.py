@@ -149,7 +149,7 @@ def test_blur_is_scipys(x: torch.Tensor, size: int | None) -> None:
 
 
 def test_blur_refuses_images_that_its_kernel_does_not_fit() -> None:
-    with pytest.raises(DataError, match="kernel of 13 pixels and got images of 6 x 40.* give a size of at most 11"):
+    with pytest.raises(DataError, match=r"kernel of 13 pixels and got images of 6 x 40.* give a size of at most 11"):
         Blur()(torch.rand(1, 1, 6, 40))
     assert Blur(size=11)(torch.rand(1, 1, 6, 40)).isfinite().all()
 

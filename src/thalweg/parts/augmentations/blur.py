@@ -34,9 +34,9 @@ class Blur(Pixelwise):
 
     >>> import torch
     >>> Blur(1.0, size=3)(torch.tensor([[[0.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 0.0]]]))
-    tensor([[[0.3004, 0.2476, 0.3004],
-             [0.2476, 0.2042, 0.2476],
-             [0.3004, 0.2476, 0.3004]]])
+    tensor([[[0.3005, 0.2477, 0.3005],
+             [0.2477, 0.2042, 0.2477],
+             [0.3005, 0.2477, 0.3005]]])
 
     Source: lecture row L32; Chen et al. 2020. As torchvision's `GaussianBlur`.
     """

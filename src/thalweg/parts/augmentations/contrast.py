@@ -18,7 +18,7 @@ class Contrast(Photometric):
 
     >>> import torch
     >>> Contrast(0.4)(torch.tensor([[[0.25, 0.75]]]), ids=[0])
-    tensor([0.6085, 0.6085, 0.6085])
+    tensor([[[0.1957, 0.8043]]])
 
     Source: lecture row L32. As torchvision's `ColorJitter(contrast=)`.
     """

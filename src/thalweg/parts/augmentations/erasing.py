@@ -30,9 +30,9 @@ class Erasing(Pixelwise):
 
     >>> import torch
     >>> Erasing(scale=(0.25, 0.25), ratio=(1, 1), p=1.0)(torch.ones(1, 4, 4), ids=[1])
-    tensor([[[1., 1., 1., 1.],
-             [1., 1., 0., 0.],
-             [1., 1., 0., 0.],
+    tensor([[[1., 0., 0., 1.],
+             [1., 0., 0., 1.],
+             [1., 1., 1., 1.],
              [1., 1., 1., 1.]]])
 
     Source: lecture row L32; Zhong et al. 2017. As torchvision's `RandomErasing`, which draws again where the rectangle
@@ -79,7 +79,7 @@ def rectangle(x: "Tensor", parameters: dict[str, Any]) -> "Tensor":
     """
     import torch
 
-    within = []
+    within: list[Tensor] = []
     for size, first, length in ((x.shape[2], "top", "height"), (x.shape[3], "left", "width")):
         start, extent = parameters[first][:, None], parameters[length][:, None]
         pixels = torch.arange(size, device=x.device)

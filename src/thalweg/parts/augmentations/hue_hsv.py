@@ -29,7 +29,7 @@ class HueHSV(Pixelwise):
 
     >>> import torch
     >>> HueHSV(0.1)(torch.tensor([0.6, 0.5, 0.4]).view(1, 3, 1, 1), ids=[0]).flatten()
-    tensor([0.6000, 0.5626, 0.4000])
+    tensor([0.6000, 0.5651, 0.4000])
 
     Source: lecture row L32; Smith 1978, "Color gamut transform pairs". As torchvision's `ColorJitter(hue=)`.
     """

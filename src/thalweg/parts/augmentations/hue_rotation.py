@@ -26,7 +26,7 @@ class HueRotation(Photometric):
 
     >>> import torch
     >>> HueRotation(0.1)(torch.tensor([0.6, 0.5, 0.4]).view(1, 3, 1, 1), ids=[0]).flatten()
-    tensor([0.5822, 0.5144, 0.3717])
+    tensor([0.6175, 0.4803, 0.4554])
 
     Source: lecture row L32; the matrix is that of NTSC's YIQ.
     """
@@ -51,6 +51,6 @@ def require_hue(name: str, shape: Shape) -> None:
     """Raises `DataError` for images whose channels are no colors with a hue."""
     if shape[0] not in (1, 3):
         raise DataError(
-            f"{name} turns the hue of red, green and blue and got images of {shape[0]} channels; due are three, or one, "
-            "which has no hue. Leave the hue out for these."
+            f"{name} turns the hue of red, green and blue and got images of {shape[0]} channels; due are three, or one "
+            "channel, which has no hue. Leave the hue out for these."
         )

@@ -69,8 +69,9 @@ def taken(stage: Stage, chosen: slice, rows: Any) -> Stage:
     """A stage with a part of its parameters, for these rows."""
     if isinstance(stage, Pixels):
         return replace(stage, parameters={name: value[chosen] for name, value in stage.parameters.items()}, rows=rows)
-    arrays = {f.name: getattr(stage, f.name) for f in fields(stage) if f.name != "rows"}
-    return replace(stage, rows=rows, **{n: v[chosen] for n, v in arrays.items() if isinstance(v, np.ndarray)})
+    values = ((f.name, getattr(stage, f.name)) for f in fields(stage) if f.name != "rows")
+    arrays: dict[str, Any] = {name: value[chosen] for name, value in values if isinstance(value, np.ndarray)}
+    return replace(stage, rows=rows, **arrays)
 
 
 def by_rows(found: Tensor, stages: Sequence[Stage], peak: float) -> Tensor:
@@ -227,4 +228,5 @@ def colored(x: Tensor, color: Color, peak: float) -> Tensor:
     parts = np.stack([color.luma, color.chroma * np.cos(color.hue), color.chroma * np.sin(color.hue)], 1)
     # As a sum, whose rounding is each sample's own; that of a product of matrices depends on how many there are.
     matrix = (parts[:, :, None] * basis(channels)).sum(1).reshape(count, channels, channels)
-    return torch.baddbmm(offset.expand(count, channels, 1), put(matrix, x.device, x.dtype), flat).clamp_(0, peak).view_as(x)
+    found = torch.baddbmm(offset.expand(count, channels, 1), put(matrix, x.device, x.dtype), flat)
+    return found.clamp_(0, peak).view_as(x)

@@ -32,8 +32,8 @@ class ResizedCrop(Geometric):
     >>> import torch
     >>> crop = ResizedCrop(2, scale=(0.25, 0.25), ratio=(1, 1))
     >>> crop(torch.arange(16.0).view(1, 4, 4), ids=[0])
-    tensor([[[ 5.3117,  6.3117],
-             [ 9.3117, 10.3117]]])
+    tensor([[[ 5.3868,  6.3868],
+             [ 9.3868, 10.3868]]])
 
     Source: lecture row L32; Szegedy et al. 2015. As torchvision's `RandomResizedCrop`, which rounds the rectangle to
     whole pixels and draws again where it does not fit.
@@ -47,11 +47,10 @@ class ResizedCrop(Geometric):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        given = (self.size,) if self.size is None or isinstance(self.size, int) else self.size
-        good = isinstance(given, tuple | list) and len(given) in (1, 2)
-        counts = all(isinstance(v, int) and not isinstance(v, bool) and v > 0 for v in given or () if v is not None)
+        given = self.size if isinstance(self.size, tuple | list) else (self.size, self.size)
+        counts = [isinstance(v, int) and not isinstance(v, bool) and v > 0 for v in given]
         due = "an integer of at least 1, two of them (height, width), or None for the image's own size"
-        self._check("size", good and counts and (self.size is None or None not in given), due)
+        self._check("size", self.size is None or (len(counts) == 2 and all(counts)), due)
         self._require_range("scale", 1e-4, 1.0)
         self._require_range("ratio", 1e-3)
 
@@ -73,7 +72,8 @@ class ResizedCrop(Geometric):
 
     def unmoved(self, shape: Shape) -> Floats:
         none = np.zeros(1)
-        return self.cut(none, none, none + shape[2], none + shape[1], shape)[0]
+        found: Floats = self.cut(none, none, none + shape[2], none + shape[1], shape)[0]
+        return found
 
     def cut(self, left: Floats, top: Floats, width: Floats, height: Floats, shape: Shape) -> Floats:
         """`[B, 3, 3]`, from the output's pixels to a rectangle of the input."""

@@ -18,7 +18,7 @@ class Saturation(Photometric):
 
     >>> import torch
     >>> Saturation(0.4)(torch.tensor([0.25, 0.5, 0.75]).view(1, 3, 1, 1), ids=[0]).flatten()
-    tensor([0.6085, 0.6085, 0.6085])
+    tensor([0.2058, 0.5100, 0.8143])
 
     Source: lecture row L32. As torchvision's `ColorJitter(saturation=)`.
     """

@@ -24,7 +24,7 @@ class Sharpness(Pixelwise):
     >>> import torch
     >>> Sharpness(1.0)(torch.tensor([[[0.0, 0.0, 0.0], [0.0, 0.5, 0.0], [0.0, 0.0, 0.0]]]), ids=[0])
     tensor([[[0.0000, 0.0000, 0.0000],
-             [0.0000, 0.5835, 0.0000],
+             [0.0000, 0.6670, 0.0000],
              [0.0000, 0.0000, 0.0000]]])
 
     Source: lecture row L32; Cubuk et al. 2019. As Pillow's `ImageEnhance.Sharpness` without its rounding.

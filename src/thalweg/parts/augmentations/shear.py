@@ -22,9 +22,9 @@ class Shear(Geometric):
 
     >>> import torch
     >>> Shear((45, 45))(torch.eye(3)[None])
-    tensor([[[0., 0., 0.],
-             [1., 1., 1.],
-             [0., 0., 0.]]])
+    tensor([[[0., 1., 0.],
+             [0., 1., 0.],
+             [0., 1., 0.]]])
 
     Source: lecture row L32. As torchvision's `RandomAffine(0, shear=)`.
     """

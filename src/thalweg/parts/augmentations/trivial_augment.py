@@ -27,8 +27,8 @@ class TrivialAugment(Operations):
         interpolation: "bilinear", "bicubic" or "nearest".
 
     >>> from thalweg.parts.augmentations import Compose
-    >>> print(Compose(TrivialAugment()).draw([3], shape=(3, 32, 32)))
-    TrivialAugment  sample 3: operation=[Contrast] magnitude=[0.429]
+    >>> print(Compose(TrivialAugment()).draw([2], shape=(3, 32, 32)))
+    TrivialAugment  sample 2: operation=[Brightness] magnitude=[0.495]
 
     Source: lecture row L32; Müller and Hutter 2021, "TrivialAugment: Tuning-free yet state-of-the-art data
     augmentation". As torchvision's `TrivialAugmentWide`, which takes the nearest pixel instead of an interpolation.
