@@ -143,32 +143,40 @@ def table(records: list[dict[str, Any]]) -> str:
         ("by plan or model", [r for r in records if not r["by_hand"]]),
         ("by hand", [r for r in records if r["by_hand"]]),
     ):
-        lines += [
-            f"\n### {title}\n",
-            "| program | gap before | after | random | accepted | cost (trainings) | s |",
-            "|---|---|---|---|---|---|---|",
-        ]
+        beside = any("gap_random" in r for r in chosen)
+        heads = ["program", "gap before", "after", *(["random"] if beside else []), "accepted", "cost (trainings)", "s"]
+        lines += [f"\n### Repairs {title}\n", row(heads), "|" + "---|" * len(heads)]
         for r in chosen:
             if "gap" not in r:
-                lines.append(f"| {r['id']} | | | | {r['error'][:60]} | | |")
+                lines.append(row([r["id"], *[""] * (len(heads) - 4), r["error"][:60], "", ""]))
                 continue
             said = "; ".join(r["accepted"]) or ("by hand: " + ", ".join(r["manual"]) if r["manual"] else "nothing")
-            lines.append(
-                f"| {r['id']} | {r['gap_before']:.2f} | {r['gap']:.2f} | {r.get('gap_random', float('nan')):.2f} "
-                f"| {said} | {r['trainings']:.2f} | {r['seconds']:.1f} |"
-            )
+            gaps = [r["gap_before"], r["gap"], *([r.get("gap_random", float("nan"))] if beside else [])]
+            cells = [f"{gap:.2f}" for gap in gaps]
+            lines.append(row([r["id"], *cells, said, f"{r['trainings']:.2f}", f"{r['seconds']:.1f}"]))
         known = [r for r in chosen if "gap" in r]
         if known:
-            good = sum(r["gap"] >= REPAIRED for r in known)
-            luck = sum(r.get("gap_random", -1.0) >= REPAIRED for r in known)
-            worse = [r["id"] for r in known if r["accepted"] and r["gap"] < r["gap_before"] - 0.02]
-            cost = statistics.median(r["trainings"] for r in known)
-            lines += [
-                "",
-                f"{good}/{len(chosen)} = {good / len(chosen):.0%} reach {REPAIRED} of the gap; random search at equal "
-                f"cost {luck}/{len(chosen)}. Median cost {cost:.2f} trainings. Accepted and worse: {worse or 'none'}.",
-            ]
+            lines += ["", summary(known, len(chosen), beside)]
     return "\n".join(lines)
+
+
+def row(cells: list[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def summary(known: list[dict[str, Any]], count: int, beside: bool) -> str:
+    """How many of `count` were repaired, at what cost, and what was accepted and is worse at the full horizon."""
+    good = sum(r["gap"] >= REPAIRED for r in known)
+    luck = sum(r.get("gap_random", -1.0) >= REPAIRED for r in known)
+    worse = [r["id"] for r in known if r["accepted"] and r["gap"] < r["gap_before"] - 0.02]
+    costs = [r["trainings"] for r in known]
+    low, median, high = statistics.quantiles(costs, n=4) if len(costs) > 1 else costs * 3
+    return (
+        f"{good}/{count} = {good / count:.0%} reach {REPAIRED} of the gap"
+        + (f"; random search at equal cost {luck}/{count}" if beside else "")
+        + f". Median cost {median:.2f} trainings (quartiles {low:.2f} and {high:.2f})."
+        + f" Accepted and worse: {', '.join(worse) or 'none'}."
+    )
 
 
 def parse() -> argparse.Namespace:

@@ -31,8 +31,8 @@ def images(digits: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
 
 
 def plan_of(augmentation: object = CHAIN, **changes: object) -> tw.Plan:
-    plain = {"optimizer": RATE, "epochs": 2, "batch_size": 64, "probes": False, "augmentation": augmentation}
-    return tw.Plan(**{**plain, **changes})
+    plain = {"optimizer": RATE, "epochs": 2, "batch_size": 64, "probes": False, "memory_format": "contiguous"}
+    return tw.Plan(**{**plain, "augmentation": augmentation, **changes})  # a layout that is timed may differ
 
 
 def experiment_of(data: object, runs: Path, model: object = None, **more: object) -> tw.Experiment:

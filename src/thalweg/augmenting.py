@@ -9,7 +9,7 @@ from thalweg.data.rows import AnyRows, Batch, Inputs, Rows, tensors_of
 from thalweg.data.sample import spread
 from thalweg.data.task import CLASSES
 from thalweg.errors import UsageError
-from thalweg.measure.data_augmented import QUERIES, REFERENCES, neighbors
+from thalweg.measure.data_augmented import IMAGES, neighbors
 from thalweg.parts import augmentations
 from thalweg.parts.augmentations import Augmentation, Compose
 from thalweg.parts.augmentations.augmentation import Geometric
@@ -111,7 +111,7 @@ def peak_of(early: Compose, rows: AnyRows, places: tuple[int, ...]) -> float:
 
 def sampled_images(rows: AnyRows) -> tuple[Tensor, Tensor, Tensor] | None:
     """Training images with their classes and numbers, in memory; None for other data."""
-    some = spread(rows, QUERIES + REFERENCES)
+    some = spread(rows, IMAGES)
     if not isinstance(some, Rows) or some.step is not None or not isinstance(some.inputs, Tensor):
         return None
     x, target = some.inputs, some.target

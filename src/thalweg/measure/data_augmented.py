@@ -12,10 +12,11 @@ from torch.nn import functional as F
 from thalweg.parts.augmentations import Augmentation, Compose
 from thalweg.readings import Reading
 
-REFERENCES, QUERIES = 2000, 600
+IMAGES = 2000  # that are compared with each other
+LEAST = 100
 NEIGHBORS = 10
 SIDE = 32  # of the images that are compared; larger ones are averaged down
-CERTAIN = 3.0  # standard errors: several augmentations are asked about
+CERTAIN = 2.5  # standard errors: several augmentations are asked about
 
 
 def neighbors(
@@ -23,11 +24,11 @@ def neighbors(
 ) -> list[Reading]:
     """For each part, by how much the share of neighbors of another class changes when its images are added.
 
-        d = mean over queries of (share of foreign ones among the 10 nearest of S and T(S)) − (the same among S)
+        d = mean over S of (share of foreign ones among the 10 nearest of S and T(S)) − (the same among S)
 
-    S are training images, T(S) what the part makes of them (acting on each), the queries other training images as they
-    are. Images that keep what they are of lie nearer to images of their class than S did, and d is negative, or they
-    lie apart, and it is 0; a six turned upside down lies among the nines, and d is positive.
+    S are training images, T(S) what the part makes of them, acting on each; an image's neighbors are others than itself
+    and what was made of it. Images that keep what they are of lie nearer to images of their class than S did, and d is
+    negative, or they lie apart, and it is 0; a six turned upside down lies among the nines, and d is positive.
 
     Args:
         x: `[N, C, H, W]` or `[N, H, W]` raw images.
@@ -38,34 +39,37 @@ def neighbors(
         classes: names, for the note of which images came among which.
 
     Returns:
-        `augmentation.foreign` per part, place its name, low and high 3 standard errors away, note "6 among 9", and
+        `augmentation.foreign` per part, place its name, low and high 2.5 standard errors away, note "6 among 9", and
         `augmentation.foreign_before`, the share among S alone. Nothing where there are too few images.
     """
-    order = torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))
-    queries = min(QUERIES, len(x) // 4)
-    if queries < NEIGHBORS or bool((target == target[0]).all()):
+    chosen = torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))[:IMAGES]
+    true, count = target[chosen], len(chosen)
+    if count < LEAST or bool((true == true[0]).all()):
         return []
-    asked, kept = order[:queries], order[queries : queries + REFERENCES]
-    true, label = target[asked], target[kept]
     size = min(x.shape[-2], SIDE), min(x.shape[-1], SIDE)
-    query, reference = compared(x[asked], peak, size), compared(x[kept], peak, size)
-    near = torch.cdist(query, reference).topk(NEIGHBORS, largest=False)
-    before = (label[near.indices] != true[:, None]).double().mean(1)
-    found = [Reading("augmentation.foreign_before", float(before.mean()), count=queries)]
+    plain = compared(x[chosen], peak, size)
+    near = apart(plain, plain)
+    before = (true[near.indices] != true[:, None]).double().mean(1)
+    found = [Reading("augmentation.foreign_before", float(before.mean()), count=count)]
     for part in parts:
-        changed = Compose(replace(part, p=1.0))(x[kept], ids=kept.numpy(), seed=seed, peak=peak)
-        distance = torch.cdist(query, compared(changed, peak, size)).topk(NEIGHBORS, largest=False)
-        values = torch.cat([near.values, distance.values], 1).topk(NEIGHBORS, largest=False).indices
-        both = torch.cat([label[near.indices], label[distance.indices]], 1).gather(1, values)
-        foreign = both != true[:, None]
+        changed = Compose(replace(part, p=1.0))(x[chosen], ids=chosen.numpy(), seed=seed, peak=peak)
+        added = apart(plain, compared(changed, peak, size))
+        nearest = torch.cat([near.values, added.values], 1).topk(NEIGHBORS, largest=False).indices
+        label = torch.cat([true[near.indices], true[added.indices]], 1).gather(1, nearest)
+        foreign = label != true[:, None]
         gain = foreign.double().mean(1) - before
-        half = CERTAIN * float(gain.std()) / sqrt(queries)
+        half = CERTAIN * float(gain.std()) / sqrt(count)
         value = float(gain.mean())
-        added = foreign & (values >= NEIGHBORS)
-        note = among(both[added], true[:, None].expand_as(both)[added], classes)
-        reading = Reading("augmentation.foreign", value, place=type(part).__name__, count=queries, note=note)
+        new = foreign & (nearest >= NEIGHBORS)
+        note = among(label[new], true[:, None].expand_as(label)[new], classes)
+        reading = Reading("augmentation.foreign", value, place=type(part).__name__, count=count, note=note)
         found.append(replace(reading, low=value - half, high=value + half))
     return found
+
+
+def apart(queries: Tensor, references: Tensor) -> torch.return_types.topk:
+    """The nearest references of each query, but for the one of its own number: itself, or what was made of it."""
+    return torch.cdist(queries, references).fill_diagonal_(torch.inf).topk(NEIGHBORS, largest=False)
 
 
 def compared(x: Tensor, peak: float, size: tuple[int, int]) -> Tensor:

@@ -4,19 +4,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from thalweg.parts.augmentations.affine import affine_matrix
 from thalweg.parts.augmentations.augmentation import FILLS, INTERPOLATIONS, Drawn, ImageAugmentation, Shape, is_number
 from thalweg.parts.augmentations.auto_contrast import stretched
-from thalweg.parts.augmentations.draws import Floats
+from thalweg.parts.augmentations.draws import Floats, Integers
 from thalweg.parts.augmentations.equalize import equalized
 from thalweg.parts.augmentations.posterize import posterized
 from thalweg.parts.augmentations.sharpness import sharpened
 from thalweg.parts.augmentations.solarize import solarized
 from thalweg.parts.augmentations.stages import Color, Pixels, Stage, Warp
 
-Names = NDArray[np.str_]
 MOVES = ("TranslateX", "TranslateY")  # exact, and so apart from the interpolations
 TURNS = ("ShearX", "ShearY", "Rotate")
 COLORS = ("Brightness", "Color", "Contrast")
@@ -27,7 +25,10 @@ FUNCTIONS = {
     "AutoContrast": stretched,
     "Equalize": equalized,
 }
-OPERATIONS = np.array(["Identity", *TURNS, *MOVES, *COLORS, *FUNCTIONS])
+GROUPS = (TURNS, MOVES, COLORS, *((name,) for name in FUNCTIONS))
+OPERATIONS = np.sort(np.array(["Identity", *(name for group in GROUPS for name in group)]))  # sorted, to be searched
+NUMBER = {str(name): number for number, name in enumerate(OPERATIONS)}
+GROUP = np.array([next((i for i, group in enumerate(GROUPS) if name in group), -1) for name in OPERATIONS])
 SIGNED = np.isin(OPERATIONS, [*TURNS, *MOVES, *COLORS, "Sharpness"])
 
 
@@ -62,37 +63,37 @@ class Operations(ImageAugmentation):
             ranges: the largest magnitudes by operation.
             least_bits: of Posterize at its largest.
         """
-        name = OPERATIONS[operation.astype(np.int64)]
-        most = np.zeros(name.shape)
-        for key, value in ranges.items():
-            most[name == key] = value
-        value = most * share * np.where(negative & SIGNED[operation.astype(np.int64)], -1.0, 1.0)
-        value = np.where(name == "Posterize", 8 - np.rint(share * (8 - least_bits)), value)
-        value = np.where(name == "Solarize", 1 - share, value)
-        value = np.where((name == "TranslateX") | (name == "TranslateY"), np.trunc(value), value)
-        return {"operation": name.T, "magnitude": value.T}
+        number = operation.astype(np.int64)
+        most = np.array([ranges.get(str(name), 0.0) for name in OPERATIONS])
+        value = most[number] * share * np.where(negative & SIGNED[number], -1.0, 1.0)
+        value = np.where(number == NUMBER["Posterize"], 8 - np.rint(share * (8 - least_bits)), value)
+        value = np.where(number == NUMBER["Solarize"], 1 - share, value)
+        value = np.where(GROUP[number] == GROUPS.index(MOVES), np.trunc(value), value)
+        return {"operation": OPERATIONS[number].T, "magnitude": value.T}
 
     def stages(self, drawn: Drawn, shape: Shape) -> list[Stage]:
         found: list[Stage] = []
         for names, values in zip(drawn["operation"].T, drawn["magnitude"].T, strict=True):
-            found += self.round(np.where(drawn["applied"], names, "Identity"), values, shape)
+            number = np.searchsorted(OPERATIONS, names)
+            found += self.round(np.where(drawn["applied"], number, NUMBER["Identity"]), values, shape)
         return found
 
-    def round(self, names: Names, values: Floats, shape: Shape) -> list[Stage]:
+    def round(self, number: Integers, values: Floats, shape: Shape) -> list[Stage]:
         """The stages of the samples that these operations act on; each sample is in one of them."""
         found: list[Stage] = []
-        for group in (TURNS, MOVES):
-            rows = np.flatnonzero(np.isin(names, group))
-            if len(rows):
-                matrix = matrices(names[rows], values[rows], shape)
+        group = GROUP[number]
+        group = np.where((values == 0) & (group < GROUPS.index(COLORS)), -1, group)  # what stays where it is
+        for i in np.unique(group[group >= 0]):
+            rows = np.flatnonzero(group == i)
+            own, strength = number[rows], values[rows]
+            if GROUPS[i] in (TURNS, MOVES):
+                matrix = (turns if GROUPS[i] is TURNS else moves)(own, strength, shape)
                 found.append(Warp(matrix, (shape[1], shape[2]), self.fill, self.interpolation, rows))
-        rows = np.flatnonzero(np.isin(names, COLORS))
-        if len(rows):
-            found.append(colors(names[rows], values[rows], rows))
-        for name, function in FUNCTIONS.items():
-            rows = np.flatnonzero(names == name)
-            if len(rows):
-                found.append(Pixels(function, parameters_of(name, values[rows]), rows))
+            elif GROUPS[i] is COLORS:
+                found.append(colors(own, strength, rows))
+            else:
+                (name,) = GROUPS[i]
+                found.append(Pixels(FUNCTIONS[name], parameters_of(name, strength), rows))
         return found
 
 
@@ -105,23 +106,26 @@ def parameters_of(name: str, values: Floats) -> dict[str, Any]:
     return {"threshold": values} if name == "Solarize" else {}
 
 
-def matrices(names: Names, values: Floats, shape: Shape) -> Floats:
+def turns(number: Integers, values: Floats, shape: Shape) -> Floats:
     """`[n, 3, 3]` from the output's pixels to the input's; shears are about the upper left corner."""
-    found = affine_matrix(
-        shape,
-        angle=np.where(names == "Rotate", -values, 0.0),
-        dx=np.where(names == "TranslateX", values, 0.0),
-        dy=np.where(names == "TranslateY", values, 0.0),
-    )
+    found = affine_matrix(shape, angle=np.where(number == NUMBER["Rotate"], -values, 0.0))
     for name, row, column in (("ShearX", 0, 1), ("ShearY", 1, 0)):
-        chosen = names == name
+        chosen = number == NUMBER[name]
         found[chosen, row, column] = values[chosen]
         found[chosen, row, 2] = values[chosen] / 2  # the corner lies half a pixel before the first pixel's center
     return found
 
 
-def colors(names: Names, values: Floats, rows: Any) -> Color:
+def moves(number: Integers, values: Floats, shape: Shape) -> Floats:
+    """`[n, 3, 3]` from the output's pixels to the input's."""
+    found = np.tile(np.eye(3), (len(values), 1, 1))
+    for name, row in (("TranslateX", 0), ("TranslateY", 1)):
+        found[:, row, 2] = np.where(number == NUMBER[name], -values, 0.0)
+    return found
+
+
+def colors(number: Integers, values: Floats, rows: Integers) -> Color:
     factor, one = 1 + values, np.ones(len(values))
-    luma = np.where(names == "Color", one, factor)
-    mean = np.where(names == "Contrast", -values, 0.0)
+    luma = np.where(number == NUMBER["Color"], one, factor)
+    mean = np.where(number == NUMBER["Contrast"], -values, 0.0)
     return Color.of(len(values), luma=luma, mean=mean, chroma=factor, rows=rows)

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from thalweg.parts.augmentations.draws import Floats
 from thalweg.parts.augmentations.stages import Color, Pixels, Stage, Warp
 
-CHUNK_BYTES = 2**20  # of floats at once: what one stage leaves is still in the cache when the next one reads it
+CHUNK_BYTES = 2**21  # of floats at once: what one stage leaves is still in the cache when the next one reads it
 ROWS_BYTES = 2**24  # where stages concern some samples each, of which there should be several
 SOME_BYTES = 2**19  # of these
 LARGE_BYTES = 2**16  # of one sample

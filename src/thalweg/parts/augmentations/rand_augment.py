@@ -29,7 +29,7 @@ class RandAugment(Operations):
 
     >>> from thalweg.parts.augmentations import Compose
     >>> print(Compose(RandAugment()).draw([3], shape=(3, 32, 32)))
-    RandAugment  sample 3: operation=[Identity, Contrast] magnitude=[0, -0.27]
+    RandAugment  sample 3: operation=[AutoContrast, Sharpness] magnitude=[0, -0.27]
 
     Source: lecture row L32; Cubuk et al. 2019, "RandAugment: Practical automated data augmentation with a reduced
     search space". As torchvision's `RandAugment`, which takes the nearest pixel instead of an interpolation and rounds

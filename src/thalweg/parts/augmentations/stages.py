@@ -23,7 +23,7 @@ class Warp:
         size: `(height, width)` of the output.
         fill: what lies outside: a number in units of the brightest value, "edge" or "reflect".
         interpolation: "bilinear", "bicubic" or "nearest".
-        rows: the samples that it concerns, `[B]` then being their number; None for all.
+        rows: the samples that it concerns, ascending, `[B]` then being their number; None for all.
         permutes: whether, whatever was drawn, it only puts the pixels in another order, as flips do.
     """
 
@@ -71,7 +71,7 @@ class Color:
         offset: o `[B]`, in units of the brightest value.
         chroma: k `[B]`.
         hue: θ `[B]`, radians.
-        rows: the samples that it concerns; None for all.
+        rows: the samples that it concerns, ascending; None for all.
     """
 
     luma: Floats
@@ -109,7 +109,7 @@ class Pixels:
     Args:
         function: `(x [n, C, H, W] float, parameters, brightest value) -> x` of the same shape.
         parameters: of the samples that it concerns.
-        rows: these samples; None for all.
+        rows: these samples, ascending; None for all.
     """
 
     function: "Callable[[Tensor, dict[str, Any], float], Tensor]"

@@ -28,7 +28,7 @@ class TrivialAugment(Operations):
 
     >>> from thalweg.parts.augmentations import Compose
     >>> print(Compose(TrivialAugment()).draw([2], shape=(3, 32, 32)))
-    TrivialAugment  sample 2: operation=[Brightness] magnitude=[0.495]
+    TrivialAugment  sample 2: operation=[Posterize] magnitude=[5]
 
     Source: lecture row L32; Müller and Hutter 2021, "TrivialAugment: Tuning-free yet state-of-the-art data
     augmentation". As torchvision's `TrivialAugmentWide`, which takes the nearest pixel instead of an interpolation.
