@@ -4,7 +4,7 @@ python tools/reference.py              # everything; tests/test_docs.py fails wh
 python tools/reference.py schedules    # one family
 
 A part's page is its docstring. Its picture is what `draw()` of tools/pictures/<family>.py gives under the name of the
-part's file.
+part's file: text is an SVG, bytes are a PNG.
 """
 
 import inspect
@@ -33,6 +33,7 @@ FAMILIES = {
     "initializers": "What the weights are before the first step.",
     "normalization": "What keeps the scale of a layer's outputs.",
     "preprocessing": "What happens to the inputs, inside the model.",
+    "augmentations": "Random changes of the training rows that keep what they are of.",
     "optimizers": "How a gradient moves the weights.",
     "schedules": "The learning rate as a function of the step.",
     "regularizers": "What keeps a network from fitting noise.",
@@ -98,15 +99,25 @@ def pictures_of(family: str) -> ModuleType | None:
     return import_module(f"pictures.{family}") if (PICTURES / f"{family}.py").is_file() else None
 
 
-DRAWN: dict[str, dict[str, str]] = {}
+DRAWN: dict[str, dict[str, str | bytes]] = {}
 
 
-def drawn(family: str) -> dict[str, str]:
+def drawn(family: str) -> dict[str, str | bytes]:
     """The pictures of a family by name, drawn once."""
     if family not in DRAWN:
         module = pictures_of(family)
         DRAWN[family] = module.draw() if module is not None else {}
     return DRAWN[family]
+
+
+def picture_file(family: str, name: str) -> str:
+    """The file of a picture in the family's folder."""
+    return name + (".png" if isinstance(drawn(family)[name], bytes) else ".svg")
+
+
+def caption(family: str, name: str) -> str:
+    """What the picture does not say by itself; mostly nothing."""
+    return str(getattr(pictures_of(family), "CAPTIONS", {}).get(name, ""))
 
 
 # ---------------------------------------------------------------------- pages
@@ -115,13 +126,15 @@ def drawn(family: str) -> dict[str, str]:
 def part_page(part: Part) -> str:
     """Title, signature, docstring with the picture after its first line, and where the code is."""
     head, _, rest = to_markdown(part.member.__doc__ or "").partition("\n\n")
-    picture = f"![{part.name}]({part.picture}.svg)" if part.picture in drawn(part.family) else ""
+    there = part.picture in drawn(part.family)
+    picture = f"![{part.name}]({picture_file(part.family, part.picture)})" if there else ""
     file = Path(inspect.getsourcefile(part.member) or "").resolve().relative_to(ROOT)
     blocks = [
         f"# {part.name}",
         signature(part),
         head,
         picture,
+        caption(part.family, part.picture),
         rest,
         f"[{file}](../../../{file}) · [all parts](../index.md)",
     ]
@@ -171,12 +184,12 @@ def anchor(page: str) -> str:
     return re.sub(r"[^\w\- ]", "", title).replace(" ", "-")
 
 
-def family_files(family: str) -> dict[str, str]:
+def family_files(family: str) -> dict[str, str | bytes]:
     """The pages and pictures of a family, by their place under docs/."""
     found = measured_parts() if family == "measures" else parts_of(family)
-    pages = {f"parts/{family}/{part.stem}.md": part_page(part) for part in found}
+    files: dict[str, str | bytes] = {f"parts/{family}/{part.stem}.md": part_page(part) for part in found}
     used = {part.picture for part in found}
-    return pages | {f"parts/{family}/{name}.svg": svg for name, svg in drawn(family).items() if name in used}
+    return files | {f"parts/{family}/{picture_file(family, n)}": v for n, v in drawn(family).items() if n in used}
 
 
 PAGES: dict[str, Callable[[], str]] = {"rules.md": rules_page, "parts/index.md": index_page}
@@ -197,8 +210,8 @@ def main() -> None:
         files = family_files(family)
         for old in [path for path in folder.iterdir() if f"parts/{family}/{path.name}" not in files]:
             old.unlink()
-        for name, text in files.items():
-            (DOCS / name).write_text(text)
+        for name, content in files.items():
+            (DOCS / name).write_bytes(content if isinstance(content, bytes) else content.encode())
         print(f"wrote {len(files)} files in docs/parts/{family}")
     for name, page in PAGES.items():
         (DOCS / name).write_text(page())

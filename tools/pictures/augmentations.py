@@ -5,13 +5,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 from pictures.plot import curves, heat, points, row
+from PIL import Image
 from sklearn.datasets import load_iris, load_sample_image
 from torch import Tensor
 
 from thalweg.parts import augmentations as tw
 from thalweg.parts.augmentations import Augmentation
+from thalweg.parts.augmentations.augmentation import Photometric
 from thalweg.show.report.images import strip
 
 SHRINK = 8  # of the photographs' 427 × 640 pixels: whole blocks, so that their mean is exact on any machine
@@ -106,8 +107,10 @@ def photographs() -> Tensor:
 
 
 def drawn(part: Augmentation) -> bytes:
-    flower = photographs()[1:]
-    return png([flower, part(flower.expand(DRAWS, -1, -1, -1), ids=range(DRAWS))])
+    """Of the temple, whose lines show what is turned; of the flower where colors change."""
+    temple, flower = photographs().split(1)
+    one = flower if isinstance(part, Photometric | tw.HueHSV) else temple
+    return png([one, part(one.expand(DRAWS, -1, -1, -1), ids=range(DRAWS))])
 
 
 def before_and_after(part: Augmentation) -> bytes:
@@ -152,7 +155,7 @@ def signals(part: Augmentation) -> str:
 def spectrogram() -> str:
     """The strength of 16 frequencies over time, of a tone that rises."""
     channel, step = torch.arange(16.0)[:, None], torch.arange(40.0)[None]
-    before = torch.exp(-(((channel - step * 0.4) / 2) ** 2))[None]
+    before = torch.exp(-(((channel - step * 0.4) / 2) ** 2)).round(decimals=3)[None]
     part = tw.FrequencyMask(0.3, 2)
     return row(channels(before[0], "as it is"), channels(part(before, ids=[1])[0], str(part)))
 

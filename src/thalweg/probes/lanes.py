@@ -146,7 +146,8 @@ def key_of(twin: Twin, place: int) -> Hashable:
     """What twins of one population share; one's own where a twin trains by itself."""
     member = member_of(twin)
     feeder = twin.train
-    if refused(member) or twin.transform is not None or feeder.rows.step is not None:
+    mixes = feeder.augment is not None and feeder.augment.late is not None  # targets between the classes
+    if refused(member) or mixes or twin.transform is not None or feeder.rows.step is not None:
         return place
     assert twin.plan.schedule != "auto"
     cycles = twin.plan.schedule.momentum(0, max(twin.num_steps, 1)) is not None
