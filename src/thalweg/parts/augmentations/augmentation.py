@@ -67,9 +67,16 @@ class Augmentation(Part):
         Raises:
             DataError: for another layout or type than the parts take, or ids that do not fit.
         """
-        from thalweg.parts.augmentations.forms import augmented
+        import torch
 
-        return augmented(self, batch, ids=ids, epoch=epoch, seed=seed, peak=peak)
+        from thalweg.parts.augmentations.compose import Compose
+
+        given: dict[str, Any] = {"ids": ids, "epoch": epoch, "seed": seed, "peak": peak}
+        if not torch.compiler.is_compiling():
+            return Compose(self).called(batch, **given)
+        from thalweg.parts.augmentations.untraced import augmented
+
+        return augmented(Compose(self), batch, **given)
 
     def _require_range(self, name: str, low: float, high: float = np.inf) -> None:
         value = getattr(self, name)

@@ -135,8 +135,6 @@ class Compose(Augmentation):
                 f"The draw is of {len(draw.ids)} samples of shape {list(draw.shape)} under {len(draw.parts)} parts; "
                 f"the batch has {len(sample.x)} of shape {list(sample.shape)}, and this is of {len(self.parts)} parts."
             )
-        if not len(sample.x):
-            return sample
         at = 0
         with torch.no_grad():
             for kind, group in groupby(self.parts, key=category):

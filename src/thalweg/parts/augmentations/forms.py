@@ -121,14 +121,6 @@ def is_mask(target: Tensor, x: Tensor) -> bool:
     return x.dim() in (3, 4) and target.dim() in (3, 4) and target.shape[-2:] == x.shape[-2:]
 
 
-@torch.compiler.disable  # type: ignore[untyped-decorator]
-def augmented(part: Any, batch: Any, **given: Any) -> Any:
-    """The batch under a part, outside of a compiled graph: 64-bit integers of NumPy cannot be traced."""
-    from thalweg.parts.augmentations.compose import Compose
-
-    return Compose(part).called(batch, **given)
-
-
 def from_dict(batch: dict[str, Any], kind: str) -> Sample:
     unknown = [name for name in batch if name not in ENTRIES]
     if unknown or not isinstance(batch.get("image"), Tensor):
@@ -171,6 +163,8 @@ def require_layout(x: Tensor, kind: str) -> None:
     came = f"{str(x.dtype).removeprefix('torch.')} {list(x.shape)}"
     if not good:
         raise DataError(f"An augmentation of {kind} data got {came}; it takes {LAYOUTS[kind]}.")
+    if not len(x):
+        raise DataError(f"An augmentation got an empty batch, {came}; give at least one sample.")
     if kind == "image" and x.dim() == 4 and x.shape[3] in CHANNELS and x.shape[1] > max(CHANNELS) <= x.shape[2]:
         raise DataError(f"Images came as {came}, channels last; they are due as [B, C, H, W]: x.permute(0, 3, 1, 2).")
 

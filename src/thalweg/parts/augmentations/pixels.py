@@ -135,12 +135,10 @@ def warped(x: Tensor, warp: Warp, peak: float) -> Tensor:
 
 def shrunk(x: Tensor, warp: Warp, peak: float) -> Tensor:
     """`sampled`, of images that are averaged before where they shrink to a half or less: each pixel still counts."""
-    height, width = warp.size
-    center = warp.matrix @ np.array([(width - 1) / 2, (height - 1) / 2, 1.0])
-    by_area = np.abs(np.linalg.det(warp.matrix)) / np.abs(center[:, 2]) ** 3  # of the map at the middle
-    levels = np.floor(np.log2(np.maximum(by_area, 1.0)) / 2 + INTEGRAL_LEVEL).astype(np.int64)
-    if warp.interpolation == "nearest" or not levels.any():
+    smaller = warp.minification
+    if warp.interpolation == "nearest" or smaller.max() < SHRUNK:
         return sampled(x, warp, peak)
+    levels = np.floor(np.log2(np.maximum(smaller / SHRUNK * 2, 1.0))).astype(np.int64)
     found = x.new_empty((len(x), x.shape[1], *warp.size))
     for level in np.unique(levels):
         chosen, side = np.flatnonzero(levels == level), 2 ** int(level)
@@ -151,7 +149,7 @@ def shrunk(x: Tensor, warp: Warp, peak: float) -> Tensor:
     return found
 
 
-INTEGRAL_LEVEL = 1e-6
+SHRUNK = 2 - 1e-6  # times: from here on images are averaged before
 FARTHEST = 1e-20  # in place of 0, where a pixel lies on the horizon of a perspective
 
 

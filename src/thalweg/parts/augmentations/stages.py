@@ -49,10 +49,19 @@ class Warp:
     @property
     def exact(self) -> "np.ndarray[Any, np.dtype[np.bool_]]":
         """`[B]`, whether each output pixel is one input pixel, as under flips, quarter turns and whole shifts."""
-        whole = np.abs(self.matrix - np.rint(self.matrix)).max((1, 2)) < INTEGRAL
-        turn = np.abs(self.matrix[:, :2, :2]).sum(1).max(1) < 1 + INTEGRAL
-        affine = np.abs(self.matrix[:, 2] - np.array([0.0, 0.0, 1.0])).max(1) < INTEGRAL
-        return np.asarray(whole & turn & affine)
+        flat = self.matrix.reshape(-1, 9)
+        whole = (np.abs(flat - np.rint(flat)) < INTEGRAL).all(1)
+        a, b, _, c, d, _, e, f, g = np.abs(flat).T
+        turn = (a + c < 1 + INTEGRAL) & (b + d < 1 + INTEGRAL)
+        return np.asarray(whole & turn & (e + f < INTEGRAL) & (np.abs(g - 1) < INTEGRAL))
+
+    @property
+    def minification(self) -> Floats:
+        """`[B]`, how many input pixels come to an output pixel, along a side, in the middle of the image."""
+        x, y = (self.size[1] - 1) / 2, (self.size[0] - 1) / 2
+        a, b, c, d, e, f, g, h, i = self.matrix.reshape(-1, 9).T
+        area = a * (e * i - f * h) - b * (d * i - f * g) + c * (d * h - e * g)
+        return np.asarray(np.sqrt(np.abs(area / (g * x + h * y + i) ** 3)))
 
 
 @dataclass(frozen=True, eq=False)
