@@ -43,7 +43,7 @@ def augmenter_of(
     rows, told = prepared.train, []
     chosen: Augmentation | str | None = plan.augmentation
     if chosen == "auto":
-        chosen, reason = choose(rows, inputs, plan)
+        chosen, reason = choose(rows, seed=plan.seed if isinstance(plan.seed, int) else 0)
         told.append(Decision("augmentation", str(chosen), reason))
     if isinstance(chosen, str):
         chosen = WORDS[chosen]
@@ -119,15 +119,15 @@ def sampled_images(rows: AnyRows) -> tuple[Tensor, Tensor, Tensor] | None:
     return (x, target, some.ids) if image and target.dim() == 1 and not target.is_floating_point() else None
 
 
-def choose(rows: AnyRows, inputs: Inputs, plan: Plan) -> tuple[Augmentation | None, str]:
-    """What brings training images nearer to others of their class, part by part."""
+def choose(rows: AnyRows, *, seed: int) -> tuple[Augmentation | None, str]:
+    """What brings training images nearer to others of their class, part by part, and the reason."""
     found = sampled_images(rows)
-    if found is None or isinstance(inputs, Batch):
+    if found is None:
         return None, "the rows are no images with one class each; which changes are harmless is yours to say"
     x, target, _ = found
     peak = brightest(x, (0,))
     candidates = candidates_for(x, colored=peak is not None)
-    readings = neighbors(x, target, candidates, peak=peak or 1.0, seed=int(plan.seed) if plan.seed != "auto" else 0)
+    readings = neighbors(x, target, candidates, peak=peak or 1.0, seed=seed)
     good = [part for part, r in zip(candidates, readings[1:], strict=False) if r.high is not None and r.high < 0]
     shown = ", ".join(f"{r.place} {r.value:+.3f}" for r in readings[1:])
     if not readings:

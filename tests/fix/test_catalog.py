@@ -1,5 +1,6 @@
 """Which changes a training is offered, and in which order."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -108,3 +109,21 @@ def test_too_few_outputs_for_the_classes(tmp_path: Path):
     found = offered(tmp_path, model, y, loss=loss)
     assert "outputs" in names(found)
     assert "last_softmax" not in names(found)
+
+
+def test_images_that_are_learned_by_heart_are_offered_augmentation(
+    tmp_path: Path, digits: tuple[torch.Tensor, torch.Tensor]
+):
+    x, y = digits[0][:400].reshape(-1, 1, 8, 8), digits[1][:400]
+    model = nn.Sequential(nn.Flatten(), nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, 10))
+    experiment = tw.Experiment(model, train=(x, y), test=False, loss="cross_entropy", directory=tmp_path)
+    run = experiment.train(tw.Plan.plain(optimizer=tw.optimizers.SGD(lr=0.01), batch_size=32, epochs=2), listeners=())
+    with patient(experiment, run.directory, 5.0) as (case, readings):
+        for causes, present in (({"overfitting": 1.0}, True), ({"few_rows": 1.0}, True), ({"vanishing": 1.0}, False)):
+            situation = replace(situation_of(case, readings, (), poor=True, may_balance=False), weights=causes)
+            found = {change.name: change for change in changes_for(situation)}
+            assert ("augmentation" in found) is present
+            if present:
+                carried, plan = carried_out(experiment, case.plan, [found["augmentation"]], case.bench.first(64)[0])
+                assert plan.augmentation is not None
+                carried._set_up(plan)

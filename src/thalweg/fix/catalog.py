@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from thalweg.augmenting import choose
 from thalweg.data.rows import Batch, call
 from thalweg.doctor.case import Case
 from thalweg.doctor.remedies.candidates import candidates
@@ -348,6 +349,12 @@ def of_course(s: Situation) -> Iterator[Change]:
 
 def of_generalization(s: Situation) -> Iterator[Change]:
     plan, mends = s.case.plan, {"overfitting": 1.0}
+    few = {**mends, "few_rows": 1.0}
+    if plan.augmentation is None and s.suspicion(few, 0.0) >= LEAST:
+        chosen, _ = choose(s.case.train.rows, seed=s.case.bench.seed)
+        if chosen is not None:
+            text = f"augmentation: {chosen}"
+            yield s.change(text, name="augmentation", plan={"augmentation": chosen}, mends=few)
     assert plan.optimizer != "auto"
     if plan.optimizer.weight_decay:
         return

@@ -93,8 +93,9 @@ def test_pairs_and_dicts_come_back_as_they_came(x: torch.Tensor) -> None:
     assert torch.equal(out["image"], y)
 
 
-def test_an_empty_batch_stays_empty() -> None:
-    assert CHAIN(torch.zeros(0, 3, 8, 8)).shape == (0, 3, 8, 8)
+def test_an_empty_batch_is_refused() -> None:
+    with pytest.raises(DataError, match=r"empty batch, float32 \[0, 3, 8, 8\]; give at least one sample"):
+        CHAIN(torch.zeros(0, 3, 8, 8))
 
 
 @pytest.mark.parametrize(
