@@ -74,7 +74,9 @@ def trial(control: Arm, changed: Arm, *, shares: Sequence[float], seed: int, pac
     Three seeds, then four, are looked at after each share of the steps, then more of them after the last. The interval
     is Student's over the paired differences of the seeds, and at least as wide as the validation rows allow, which are
     the same under every seed. A change that gains nothing is accepted with a probability of 5 % at most, over all looks
-    together. Looks at three and four seeds are at a few of the rows where all would take long.
+    together, where differences are as likely above their mean as below it, or skewed upward; where it gains a little
+    under most seeds and loses much under a few, in up to 17 % (simulated, exponential). Looks at three and four seeds
+    are at a few of the rows where all would take long.
 
     Args:
         control: the training without the change.

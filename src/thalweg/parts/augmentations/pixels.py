@@ -16,7 +16,7 @@ from thalweg.parts.augmentations.stages import Color, Pixels, Stage, Warp
 
 CHUNK_BYTES = 2**21  # of floats at once: what one stage leaves is still in the cache when the next one reads it
 ROWS_BYTES = 2**24  # where stages concern some samples each, of which there should be several
-SOME_BYTES = 2**19  # of these
+SOME_BYTES = 2**22  # of these
 LARGE_BYTES = 2**16  # of one sample
 LEAST_SAMPLES = 4  # of a chunk: a stage costs some 50 microseconds besides its pixels
 PADDING = {"edge": "border", "reflect": "reflection"}
@@ -45,7 +45,7 @@ def render(x: Tensor, stages: Sequence[Stage], peak: float) -> Tensor:
     for start in range(0, len(x), count):
         given = chunk = x[start : start + count]
         for some, run in runs:
-            own = [cut(stage, start, start + count) for stage in run]
+            own = run if count >= len(x) else [cut(stage, start, start + count) for stage in run]
             if some:
                 chunk = by_rows(chunk.to(working, copy=chunk is given).contiguous(), own, peak)
                 continue
@@ -82,7 +82,7 @@ def by_rows(found: Tensor, stages: Sequence[Stage], peak: float) -> Tensor:
         rows: Any = stage.rows
         for first in range(0, len(rows), count):
             chosen = slice(first, first + count)
-            own, few = rows[chosen], taken(stage, chosen, None)
+            own, few = rows[chosen], replace(stage, rows=None) if count >= len(rows) else taken(stage, chosen, None)
             if size < LARGE_BYTES:
                 index = torch.from_numpy(own).to(found.device)
                 found.index_copy_(0, index, applied(found.index_select(0, index), few, peak))
