@@ -95,7 +95,7 @@ def test_rows_above_one_gather_and_a_skipped_start_change_nothing(images: tuple[
     rows = Rows(*images, torch.arange(len(images[0])), "train")
     fed = Feeder(rows, batch_size=100, seed=0, augment=augmenter(*CHAIN))
     whole = [x for x, _ in fed.epoch(3)]
-    monkeypatch.setattr(module, "AUGMENTED_BYTES", 2**14)
+    monkeypatch.setattr(module, "BLOCK_BYTES", 2**14)
     assert all(torch.equal(a, b) for a, (b, _) in zip(whole, fed.epoch(3), strict=True))
     assert all(torch.equal(a, b) for a, (b, _) in zip(whole[7:], fed.epoch(3, skip=7), strict=True))
 
