@@ -5,8 +5,9 @@
 
 The chain is a mirror, a padded crop, a color jitter with hue, and a random affine map, drawn for each image by itself,
 bytes in and floats out. Peers that are not installed are left out: kornia, fuse-augmentations, torchvision (v2 image by
-image, because on a batch it draws once for all; and on Pillow images), albumentationsx. Passes are interleaved and
-medians of the process's CPU time are shown, because the wall clock of a busy machine is not theirs.
+image, because on a batch it draws once for all; and on Pillow images), albumentationsx. Passes are interleaved, each
+after one of the same library that is not timed, and medians of the process's CPU time are shown, because the wall clock
+of a busy machine is not theirs.
 """
 
 import importlib
@@ -50,12 +51,11 @@ def found(name: str) -> Any:
 
 
 def timed(calls: dict[str, Call], repeats: int = REPEATS) -> dict[str, float]:
-    """CPU seconds of each call, medians of interleaved passes."""
-    for call in calls.values():
-        call()
+    """CPU seconds of each call, medians of interleaved passes, each after one of its own that is not timed."""
     spent: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(repeats):
         for name, call in calls.items():
+            call()
             started = time.process_time()
             call()
             spent[name].append(time.process_time() - started)
