@@ -169,9 +169,9 @@ def channels(x: Tensor, title: str) -> str:
 
 
 def tokens(part: Augmentation) -> str:
-    """Four rows of ids from 1 to 11 with padding of 0 at their ends."""
+    """Four rows of ids from 1 to 8 with padding of 0 at their ends."""
     lengths = torch.tensor([16, 13, 16, 10])
-    ids = 1 + (3 * torch.arange(16)[None] + 5 * torch.arange(4)[:, None]) % 11
+    ids = 1 + (3 * torch.arange(16)[None] + 5 * torch.arange(4)[:, None]) % 8
     before = torch.where(torch.arange(16) < lengths[:, None], ids, 0)
     return row(texts(before, "as they are"), texts(part(before, ids=range(4)), str(part)))
 
