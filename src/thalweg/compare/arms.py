@@ -141,18 +141,23 @@ def shared(values: Sequence[Any]) -> frozenset[str]:
 
 
 def short(value: Any, *, without: Collection[str] = ()) -> str:
-    """A part by its name and the fields that are not at their default, some left out.
+    """A part by its name and the fields that are not at their default, some left out; several parts by theirs.
 
+    >>> from thalweg.parts.augmentations import Compose, HorizontalFlip, PaddedCrop
     >>> from thalweg.parts.optimizers import SGD
-    >>> short(SGD(lr=0.1)), short(None), short(32)
-    ('SGD(lr=0.1)', 'none', '32')
+    >>> short(SGD(lr=0.1)), short(None), short(32), short(Compose(HorizontalFlip(), PaddedCrop(2)))
+    ('SGD(lr=0.1)', 'none', '32', '(HorizontalFlip, PaddedCrop(padding=2))')
     """
     if value is None:
         return "none"
+    if isinstance(value, tuple) and any(map(is_dataclass, value)):
+        return f"({', '.join(map(short, value))})"
     if not is_dataclass(value):
         return str(value)
     own = [f for f in fields(value) if f.default is MISSING or getattr(value, f.name) != f.default]
     own = [f for f in own if f.name not in without]
+    if [f.name for f in own] == ["parts"]:  # a Compose or a Chain
+        return short(getattr(value, own[0].name))
     settings = ", ".join(f"{f.name}={short(getattr(value, f.name))}" for f in own)
     return type(value).__name__ + (f"({settings})" if settings else "")
 

@@ -1,5 +1,6 @@
 """What a composition does differs from its parts one after the other only as it says."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -13,13 +14,17 @@ from thalweg.parts.augmentations import (
     Brightness,
     ColorJitter,
     Compose,
+    Contrast,
     Erasing,
     HorizontalFlip,
     PaddedCrop,
     Perspective,
+    RandAugment,
     ResizedCrop,
     Rotation,
+    Sharpness,
     Shear,
+    Solarize,
     TrivialAugment,
 )
 from thalweg.parts.augmentations.compose import staged
@@ -144,3 +149,34 @@ def test_what_is_not_allowed_is_said() -> None:
         Compose()
     with pytest.raises(UsageError, match="parts of tw"):
         Compose("flip")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        (ColorJitter(0.4, 0.4, 0.4), Solarize(p=1.0), ColorJitter(0.4, 0.4, 0.4), Solarize(p=1.0), ColorJitter(0.2)),
+        (ColorJitter(0.4, 0.4, 0.4), RandAugment(), Rotation(20), ColorJitter(0.4), TrivialAugment(), Brightness(0.3)),
+        (Brightness(0.3), Sharpness(0.5), Rotation(15), Contrast(0.5), Blur(p=0.5)),
+    ],
+)
+def test_memory_that_is_used_again_changes_nothing(parts: tuple[Any, ...]) -> None:
+    """Stages that do not merge, through one call, and each part by a call of its own with the same draws."""
+    x = torch.rand(9, 3, 24, 24, generator=torch.Generator().manual_seed(0))
+    whole = Compose(*parts)
+    draw = whole.draw(range(9), shape=(3, 24, 24), seed=3)
+    expected = one_after_the_other(whole, x, draw)
+    found = whole.replay(x, draw)
+    kept = found.clone()
+    whole(x, ids=range(9), seed=8)  # another call in the same memory
+    assert torch.equal(found, kept)
+    torch.testing.assert_close(found, expected, atol=2e-6, rtol=0)
+
+
+def test_threads_do_not_share_it() -> None:
+    whole = Compose(ColorJitter(0.4, 0.4, 0.4, 0.1), Rotation(20))
+    x = torch.rand(40, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    expected = [whole(x, ids=range(40), seed=seed) for seed in range(8)]
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(5):
+            found = list(pool.map(lambda seed: whole(x, ids=range(40), seed=seed), range(8)))
+            assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))

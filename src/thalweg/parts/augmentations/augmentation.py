@@ -95,7 +95,8 @@ class Augmentation(Part):
         self._check(name, is_number(value) and low <= value <= high, allowed)
 
     def __str__(self) -> str:
-        own = [f for f in fields(self) if getattr(self, f.name) != f.default]
+        ordered = sorted(fields(self), key=lambda f: f.kw_only is True)
+        own = [f for f in ordered if getattr(self, f.name) != f.default]
         return f"{type(self).__name__}({', '.join(f'{f.name}={getattr(self, f.name)!r}' for f in own)})"
 
 

@@ -36,9 +36,11 @@ class Compose(Augmentation):
     Args:
         links: the parts, in their order; at least one. A Compose among them stands for its parts.
         parts: the same as a sequence, as JSON has it.
+        p: 1, as its parts have their own.
+        per: "sample", as its parts have their own.
 
     Raises:
-        UsageError: for what is no part, for none, or for parts of different kinds of data.
+        UsageError: for what is no part, for none, for parts of different kinds of data, or for another p or per.
 
     >>> import torch
     >>> from thalweg.parts.augmentations import Affine, HorizontalFlip, PaddedCrop
@@ -53,11 +55,12 @@ class Compose(Augmentation):
 
     parts: tuple[Augmentation, ...]
 
-    def __init__(self, *links: Augmentation, parts: Iterable[Augmentation] = (), **unused: Any) -> None:
+    def __init__(
+        self, *links: Augmentation, parts: Iterable[Augmentation] = (), p: float = 1.0, per: str = "sample"
+    ) -> None:
         given = (*links, *parts)
-        object.__setattr__(self, "parts", given)
-        object.__setattr__(self, "p", unused.get("p", 1.0))
-        object.__setattr__(self, "per", unused.get("per", "sample"))
+        for name, value in (("parts", given), ("p", p), ("per", per)):
+            object.__setattr__(self, name, value)
         good = bool(given) and all(isinstance(part, Augmentation) for part in given)
         self._check("parts", good, "parts of tw.augmentations, as in Compose(HorizontalFlip(), PaddedCrop(4))")
         if (self.p, self.per) != (1.0, "sample"):

@@ -65,4 +65,4 @@ def show(value: Any) -> str:
     value = plain(value)
     if isinstance(value, list):
         return "[" + ", ".join(show(v) for v in value) + "]"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return f"{value + 0.0:.4g}" if isinstance(value, float) else str(value)  # no -0

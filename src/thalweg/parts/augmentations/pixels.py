@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from thalweg.parts.augmentations.draws import Floats
+from thalweg.parts.augmentations.room import room
 from thalweg.parts.augmentations.stages import Color, Pixels, Stage, Warp
 
 CHUNK_BYTES = 2**21  # of floats at once: what one stage leaves is still in the cache when the next one reads it
@@ -47,13 +48,13 @@ def render(x: Tensor, stages: Sequence[Stage], peak: float) -> Tensor:
         for some, run in runs:
             own = run if count >= len(x) else [cut(stage, start, start + count) for stage in run]
             if some:
-                chunk = by_rows(chunk.to(working, copy=chunk is given).contiguous(), own, peak)
+                chunk = by_rows(chunk.to(working, copy=chunk is given or room.holds(chunk)).contiguous(), own, peak)
                 continue
-            chunk = chunk.to(working).contiguous()  # sums round alike in any memory
+            if chunk is given:  # contiguous, so that sums round alike in any memory
+                chunk = room.of("given", given.shape, working, x.device).copy_(given)
             for stage in own:
-                used = chunk.clone() if isinstance(stage, Pixels) and chunk is given else chunk
-                chunk = applied(used, stage, peak)
-        done.append(chunk.to(returned, copy=chunk is given))
+                chunk = applied(chunk, stage, peak)
+        done.append(chunk.to(returned, copy=chunk is given or room.holds(chunk)))
     return done[0] if len(done) == 1 else torch.cat(done)
 
 
@@ -179,7 +180,8 @@ def grid(x: Tensor, warp: Warp) -> Tensor:
     place = matrix[:, 0] + 1j * matrix[:, 1]
     row, column = outer(place, across, down)
     kind = torch.complex128 if x.dtype == torch.float64 else torch.complex64
-    found = put(row, x.device, kind)[:, None, :] + put(column, x.device, kind)[:, :, None]
+    found = room.of("grid", (len(x), *warp.size), kind, x.device)
+    torch.add(put(row, x.device, kind)[:, None, :], put(column, x.device, kind)[:, :, None], out=found)
     if (matrix[:, 2] != (0, 0, 1)).any():
         row, column = outer(matrix[:, 2], across, down)
         real = x.dtype
@@ -226,5 +228,6 @@ def colored(x: Tensor, color: Color, peak: float) -> Tensor:
     parts = np.stack([color.luma, color.chroma * np.cos(color.hue), color.chroma * np.sin(color.hue)], 1)
     # As a sum, whose rounding is each sample's own; that of a product of matrices depends on how many there are.
     matrix = (parts[:, :, None] * basis(channels)).sum(1).reshape(count, channels, channels)
-    found = torch.baddbmm(offset.expand(count, channels, 1), put(matrix, x.device, x.dtype), flat)
+    found = room.of("colored", flat.shape, x.dtype, x.device, beside=x)
+    torch.baddbmm(offset.expand(count, channels, 1), put(matrix, x.device, x.dtype), flat, out=found)
     return found.clamp_(0, peak).view_as(x)

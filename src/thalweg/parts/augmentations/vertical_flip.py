@@ -18,6 +18,8 @@ class VerticalFlip(Geometric):
     Args:
         p: probability of acting on a sample.
         per: "sample" for a draw of each sample's own; "batch" for one draw for all.
+        fill: has no effect: nothing comes from outside.
+        interpolation: has no effect: pixels change places.
 
     >>> import torch
     >>> VerticalFlip(p=1.0)(torch.tensor([[[[1.0], [0.5], [0.0]]]]))
