@@ -29,9 +29,10 @@ class Compose(Augmentation):
     """Parts in their order.
 
     Of images, warps that follow each other become one interpolation, linear changes of color one matrix, and colors
-    between warps go before the one warp that these become. The result differs from one part after the other in three
+    between warps go before the one warp that these become. The result differs from one part after the other in four
     ways: there is one interpolation, which keeps detail that several would blur; what a crop left out and a later warp
-    turns in again is there; and values are limited to the range of brightness once.
+    turns in again is there; values are limited to the range of brightness once; and the mean that contrast is taken
+    about is that of the image before the warp.
 
     Args:
         links: the parts, in their order; at least one. A Compose among them stands for its parts.
