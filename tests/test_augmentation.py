@@ -229,6 +229,14 @@ def test_a_class_per_pixel_moves_with_the_pixels(runs: Path):
     assert run.status == "completed"
 
 
+def test_a_loss_of_ones_own_that_does_not_know_what_lies_outside_is_told_before_the_first_step(runs: Path):
+    x = torch.rand(60, 1, 12, 12)
+    every = lambda output, target: -output.log_softmax(1).gather(1, target[:, None]).mean()  # noqa: E731
+    experiment = experiment_of((x, (x[:, 0] > 0.5).long()), runs, Segmenting, loss=every)
+    with pytest.raises(UsageError, match="moves the targets too, -100 where nothing is known"):
+        experiment.train(plan_of(A.PaddedCrop(3)), listeners=[])
+
+
 class Two(nn.Module):
     def __init__(self) -> None:
         super().__init__()

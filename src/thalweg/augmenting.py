@@ -19,6 +19,7 @@ from thalweg.plan import Plan
 from thalweg.readings import Reading
 from thalweg.recipe import Decision
 
+READ = 300  # images from files at most: a decoder takes some milliseconds for each
 SAMPLE = 256  # training rows from whose values the range of brightness is told
 WORDS: dict[str, Augmentation] = {"trivial": augmentations.TrivialAugment(), "rand": augmentations.RandAugment()}
 
@@ -109,9 +110,9 @@ def peak_of(early: Compose, rows: AnyRows, places: tuple[int, ...]) -> float:
     )
 
 
-def sampled_images(rows: AnyRows) -> tuple[Tensor, Tensor, Tensor] | None:
-    """Training images with their classes and numbers, in memory; None for other data."""
-    some = spread(rows, IMAGES)
+def sampled_images(rows: AnyRows, count: int = IMAGES) -> tuple[Tensor, Tensor, Tensor] | None:
+    """Training images with their classes and numbers, in memory; None for other data. Of items that are read, few."""
+    some = spread(rows, count if isinstance(rows, Rows) else min(count, READ))
     if not isinstance(some, Rows) or some.step is not None or not isinstance(some.inputs, Tensor):
         return None
     x, target = some.inputs, some.target

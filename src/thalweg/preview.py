@@ -17,6 +17,7 @@ from thalweg.parts.augmentations import Augmentation, Compose
 from thalweg.show.notebook.frame import framed
 from thalweg.show.report.images import Pixels, data_url, image_grid, png, strip
 
+PICKED = 64  # training images, of which those that are shown are taken
 LARGEST = 96  # pixels of a side that is stored; larger images are averaged down
 Row = tuple[str, str, int]  # label, data URL of the strip, images in it
 
@@ -54,11 +55,13 @@ def preview(
     """Training images under the augmentation, as the training of this seed sees them in an epoch.
 
     Raises:
-        UsageError: for a plan without augmentation, or data that are no images with one class each.
+        UsageError: for no images, a plan without augmentation, or data that are no images with one class each.
     """
+    if images < 1:
+        raise UsageError(f"preview got images={images!r}; allowed: an integer of at least 1.")
     if augmenter is None:
         raise UsageError("The plan has no augmentation. Give one: plan.replace(augmentation='trivial'), for example.")
-    found = sampled_images(prepared.train)
+    found = sampled_images(prepared.train, max(images, PICKED))
     if found is None:
         raise UsageError("The training rows are no images with one class each; there is nothing to draw a picture of.")
     rows, ids = grid(*found, augmenter, images=images, epoch=epoch, seed=seed)
@@ -69,7 +72,7 @@ def shown(prepared: Prepared, augmenter: Augmenter | None, *, seed: int) -> dict
     """What a run keeps of its augmentation, as JSON values: the range of its images, and the picture's rows."""
     if augmenter is None:
         return None
-    found = sampled_images(prepared.train) if augmenter.early and augmenter.early.kind == "image" else None
+    found = sampled_images(prepared.train, PICKED) if augmenter.early and augmenter.early.kind == "image" else None
     rows = () if found is None else grid(*found, augmenter, seed=seed)[0]
     return {"peak": augmenter.peak, "rows": [list(row) for row in rows]}
 

@@ -220,6 +220,9 @@ def try_augmented(setup: Setup, first: AnyRows, loss: LossFunction, *, seed: int
     try:
         smoothed_loss(loss, setup.plan.label_smoothing)(output, target)
     except Exception as error:  # a loss of the user's own may raise anything
+        if setup.augment.late is None:
+            why = f"The plan's augmentation moves the targets too, -100 where nothing is known: {error}"
+            raise UsageError(f"{why}. Leave out what is -100 in the loss, as cross-entropy does.") from error
         raise UsageError(
             f"The plan's augmentation mixes samples, and the loss does not take targets {target.dtype} "
             f"{list(target.shape)} between the classes: {error}. Take cross-entropy or binary cross-entropy, or leave "

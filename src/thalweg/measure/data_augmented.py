@@ -15,7 +15,7 @@ from thalweg.readings import Reading
 IMAGES = 2000  # that are compared with each other
 LEAST = 100
 NEIGHBORS = 10
-SIDE = 32  # of the images that are compared; larger ones are averaged down
+SIDE = 16  # of the images that are compared; larger ones are averaged down
 CERTAIN = 2.5  # standard errors: several augmentations are asked about
 
 
