@@ -130,3 +130,11 @@ def test_the_paired_interval_of_folds() -> None:
     assert benchmark.paired_interval(differences, 0.0) == pytest.approx((low, high))
     wider = benchmark.paired_interval(differences, 1 / 5)
     assert wider[1] - wider[0] == pytest.approx((high - low) * np.sqrt(1 + 15 / 4))
+
+
+def test_augmented_digits_learn_from_500_images() -> None:
+    module = load(ROOT / "examples" / "augmentation.py")
+    short = module.plan.replace(epochs=6, optimizer=tw.optimizers.AdamW(lr=0.005), probes=False)
+    run = module.experiment.train(short, listeners=())
+    assert module.experiment.evaluate(run)["accuracy"].value > 0.85
+    assert len(module.experiment.preview(module.plan).rows) == 2
