@@ -1,14 +1,14 @@
 """Images with more or less contrast (L32)."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
-from thalweg.parts.augmentations.augmentation import Drawn, Photometric, Shape
-from thalweg.parts.augmentations.draws import Floats, between
+from thalweg.parts.augmentations.augmentation import Drawn, Photometric
+from thalweg.parts.augmentations.by_factor import ByFactor
+from thalweg.parts.augmentations.draws import Floats
 
 
 @dataclass(frozen=True)
-class Contrast(Photometric):
+class Contrast(ByFactor, Photometric):
     """x' = c x + (1 − c) E[Y], limited to the range of brightness; c uniform from max(0, 1 − strength) to 1 + strength.
 
     Args:
@@ -22,16 +22,6 @@ class Contrast(Photometric):
 
     Source: lecture row L32. As torchvision's `ColorJitter(contrast=)`.
     """
-
-    strength: float = 0.4
-    num_draws: ClassVar[int] = 1
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._require_number("strength", 0)
-
-    def parameters(self, u: Floats, shape: Shape) -> Drawn:
-        return {"factor": between(u[0], max(0.0, 1 - self.strength), 1 + self.strength)}
 
     def color(self, drawn: Drawn) -> dict[str, Floats]:
         return {"luma": drawn["factor"], "mean": 1 - drawn["factor"], "chroma": drawn["factor"]}

@@ -1,17 +1,17 @@
 """Images made sharper or softer (L32)."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
-from thalweg.parts.augmentations.augmentation import Drawn, Pixelwise, Shape
-from thalweg.parts.augmentations.draws import Floats, between
+from thalweg.parts.augmentations.augmentation import Pixelwise
+from thalweg.parts.augmentations.by_factor import ByFactor
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Sharpness(Pixelwise):
+class Sharpness(ByFactor, Pixelwise):
     """x' = f x + (1 − f) K ∗ x, limited to the range of brightness; border pixels stay.
 
         K = (1 1 1; 1 5 1; 1 1 1) / 13,   f uniform from max(0, 1 − strength) to 1 + strength
@@ -31,14 +31,6 @@ class Sharpness(Pixelwise):
     """
 
     strength: float = 0.9
-    num_draws: ClassVar[int] = 1
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._require_number("strength", 0)
-
-    def parameters(self, u: Floats, shape: Shape) -> Drawn:
-        return {"factor": between(u[0], max(0.0, 1 - self.strength), 1 + self.strength)}
 
     def apply(self, x: "Tensor", parameters: dict[str, Any], peak: float) -> "Tensor":
         return sharpened(x, parameters, peak)
