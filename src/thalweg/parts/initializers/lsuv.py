@@ -17,8 +17,8 @@ class LSUV(Orthogonal):
     needs a network, `tw.initialize(network, inputs, LSUV())`.
 
     Args:
-        tolerance: of the variance, above 0. The source has 0.1; a layer linear in its weights takes one pass anyway.
-        max_iterations: passes per layer, at least 1; after them it stays as it is, and the table says how far it got.
+        tolerance: of the variance, above 0. The source has 0.1; a layer linear in its weights takes one step anyway.
+        max_iterations: steps per layer, at least 1; after them it stays as it is, and the table says how far it got.
 
     Raises:
         UsageError: for a value out of range.
