@@ -61,13 +61,24 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
 }
 
 
-def layer_by_layer(network: nn.Module, x: Tensor, order: list[str], part: LSUV) -> None:
-    """Algorithm 1 of the source: for each layer forward passes from the input, until its outputs have variance 1."""
-    modules = dict(network.named_modules())
-    network.train()
-    for place in order:
+def in_order(network: nn.Module, x: Tensor, places: list[str]) -> list[tuple[str, nn.Module]]:
+    """The layers in the order in which they first run, each with the module that shows what it gives."""
+    modules, run = dict(network.named_modules()), []
+    measured = {}
+    for place in places:
         around = modules[place.rpartition(".")[0]]  # attention calls its last projection as a function
-        measured = around if isinstance(around, nn.MultiheadAttention) else modules[place]
+        measured[place] = around if isinstance(around, nn.MultiheadAttention) else modules[place]
+    handles = [m.register_forward_hook(lambda *_, place=place: run.append(place)) for place, m in measured.items()]
+    network(x)
+    for handle in handles:
+        handle.remove()
+    return [(place, measured[place]) for place in dict.fromkeys(run)]
+
+
+def layer_by_layer(network: nn.Module, x: Tensor, places: list[str], part: LSUV) -> None:
+    """Algorithm 1 of the source: for each layer forward passes from the input, until its outputs have variance 1."""
+    network.train()
+    for place, measured in in_order(network, x, places):
         seen: list[float] = []
 
         def look(_module: nn.Module, _x: object, out: Tensor | tuple[Tensor, ...], seen: list[float] = seen) -> None:
@@ -82,7 +93,8 @@ def layer_by_layer(network: nn.Module, x: Tensor, order: list[str], part: LSUV) 
                 network(x)
                 if abs(seen[0] - 1) <= part.tolerance:
                     break
-                modules[place].weight.copy_(modules[place].weight / seen[0] ** 0.5)
+                weight = network.get_parameter(f"{place}.weight")
+                weight.copy_(weight / seen[0] ** 0.5)
         handle.remove()
 
 
