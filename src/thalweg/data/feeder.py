@@ -28,6 +28,7 @@ from thalweg.errors import TrainingError, UsageError
 
 BLOCK_BYTES = 4 * 2**20  # of one gather: what prepares it finds it in the cache; 64 MiB take four times as long
 MOST_ROWS = 2**20  # of a batch whose rows have no numbers of their own
+NOT_NUMBERED = torch.zeros(0, dtype=torch.int64)  # where nothing asks for the numbers
 
 
 class Feeder:
@@ -142,11 +143,9 @@ class Feeder:
             TrainingError: where a process that reads the data died.
         """
         if not isinstance(self.rows, Rows):
-            numbered = self.rows.ids[self.order(epoch)] if isinstance(self.rows, DatasetRows) else None
-            for number, (inputs, target) in enumerate(self._read(epoch, skip), skip):
-                ids = number * MOST_ROWS + torch.arange(len(target))
-                if numbered is not None:
-                    ids = numbered[number * self.batch_size :][: len(target)]
+            numbers = self._numbers(epoch)
+            for batch, (inputs, target) in enumerate(self._read(epoch, skip), skip):
+                ids = numbers(batch, len(target))
                 yield self._wrap(*self._mixed(*self._prepare(inputs, target, ids, epoch), ids, epoch))
             return
         order = self.order(epoch)[skip * self.batch_size :]
@@ -154,12 +153,21 @@ class Feeder:
         for start in range(0, len(order), size):
             chosen = order[start : start + size]
             target = self.rows.target.index_select(0, chosen.to(self.rows.target.device))
-            ids = self.rows.ids[chosen]
+            ids = self.rows.ids[chosen] if self.augment else NOT_NUMBERED
             batches = split(*self._prepare(take(self.rows.inputs, chosen), target, ids, epoch), self.batch_size)
             if self.augment is not None:
                 each = torch.split(ids, self.batch_size)
                 batches = (self._mixed(*batch, own, epoch) for batch, own in zip(batches, each, strict=True))
             yield from batches if self.rows.step is None else (self._wrap(*batch) for batch in batches)
+
+    def _numbers(self, epoch: int) -> Callable[[int, int], Tensor]:
+        """`(batch, its rows) -> [B]` numbers that rows keep in every epoch; of a stream and a loader their places."""
+        if self.augment is None:
+            return lambda _batch, _rows: NOT_NUMBERED
+        if not isinstance(self.rows, DatasetRows):
+            return lambda batch, rows: batch * MOST_ROWS + torch.arange(rows)
+        ids = self.rows.ids[self.order(epoch)]
+        return lambda batch, rows: ids[batch * self.batch_size :][:rows]
 
     def weights(self, epoch: int, skip: int = 0) -> Iterator[Tensor]:
         """The rows' weights `[B]` of each batch that `epoch` gives; the rows must have weights."""

@@ -1,20 +1,19 @@
 """Spectrograms with bands of frequencies blanked (L32)."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from thalweg.errors import DataError
-from thalweg.parts.augmentations.augmentation import Drawn, Shape, is_number
+from thalweg.parts.augmentations.augmentation import Drawn, Shape
+from thalweg.parts.augmentations.blanking import Blanking, covered, stretches
 from thalweg.parts.augmentations.draws import Floats
-from thalweg.parts.augmentations.sequence import SequenceAugmentation
-from thalweg.parts.augmentations.time_mask import covered, stretches
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
 @dataclass(frozen=True)
-class FrequencyMask(SequenceAugmentation):
+class FrequencyMask(Blanking):
     """Blanks bands of neighboring channels of `[B, C, T]`, the frequencies of a spectrogram.
 
         y[c, t] = fill   for c₀ ≤ c < c₀ + ℓ,   ℓ uniform in 0, …, share · C,   c₀ uniform in 0, …, C − ℓ
@@ -36,17 +35,6 @@ class FrequencyMask(SequenceAugmentation):
 
     Source: lecture row L32; Park et al. 2019, "SpecAugment". As torchaudio's `FrequencyMasking`.
     """
-
-    share: float = 0.1
-    count: int = 1
-    fill: float | str = "mean"
-    num_draws: ClassVar[int] = 1
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._require_number("share", 0, 1)
-        self._require_count("count")
-        self._check("fill", self.fill == "mean" or is_number(self.fill), "'mean' or a number")
 
     def parameters(self, u: Floats, shape: Shape) -> Drawn:
         channels, _ = self.size(shape)
