@@ -17,7 +17,7 @@ from thalweg.resume import require_same_rows
 from thalweg.run import Run
 from thalweg.saved import measure_model, outputs_of, scores_of
 from thalweg.setup import few
-from thalweg.views import Parts, gain_of, viewed
+from thalweg.views import Parts, Viewed, gain_of, viewed
 
 if TYPE_CHECKING:
     from thalweg.experiment import Experiment
@@ -35,9 +35,11 @@ def evaluate(experiment: "Experiment", run: Run, threshold: str | float, views: 
         model = run.model if views == 1 else viewed(run, few(head(own.data.train, 2), None)[0], views, parts)
         cut = cut_of(own, model, threshold)
         rows = seal.open(run.name)
-        result = measure_model(model, rows, experiment.task, experiment.loss_name, cut, experiment.metrics)
-        if views > 1:
-            result = replace(result, gain=gain_of(run, model, rows, experiment.task, views))
+        averaged = outputs_of(model, rows) if isinstance(model, Viewed) else None
+        asked = experiment.task, experiment.loss_name, cut, experiment.metrics
+        result = measure_model(model, rows, *asked, outputs=averaged)
+        if isinstance(model, Viewed) and averaged is not None:
+            result = replace(result, gain=gain_of(run, model, rows, averaged))
         run.store.put({"result": result.to_json(), "seal": seal.facts()})
         return result
 

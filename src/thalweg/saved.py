@@ -185,9 +185,11 @@ def measure_model(
     loss_name: str | None,
     threshold: Threshold | None,
     metrics: Sequence[str | Callable[[Any, Tensor], float]] = (),
+    *,
+    outputs: tuple[Any, Tensor] | None = None,
 ) -> Result:
     """Every measure of a whole model on rows, and the metrics asked for, with intervals; over groups where rows have
-    them.
+    them. `outputs` are those of `outputs_of`, where they are at hand already.
     """
     if task.kind == "own":
         return measure_own(*own_losses(model, rows, max(1, min(BATCH_ROWS, len(rows) // OWN_BATCHES))))
@@ -198,7 +200,7 @@ def measure_model(
         asked = [m.name for m in (metric(name, task.kind) for name in metrics) if m.name not in result]
         left_out = tuple(undefined(name, TOO_LARGE, len(rows)) for name in asked)
         return replace(result, measures=(*result.measures, *left_out))
-    output, target = outputs_of(model, rows)
+    output, target = outputs_of(model, rows) if outputs is None else outputs
     scores = scores_of(loss_name, output, labels=task.kind == "multilabel")
     names = tuple(map(str, task.targets if task.kind == "regression" else task.classes))
     return evaluate_outputs(

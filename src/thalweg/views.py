@@ -108,16 +108,12 @@ def viewed(run: "Run", x: Any, views: int, parts: Parts = None) -> nn.Module:
     return Viewed(run.model, augmenter, views, task, run.store.get("loss"))
 
 
-def gain_of(run: "Run", model: nn.Module, rows: AnyRows, task: Task, views: int) -> Gain:
-    """What the views bring on rows, measure by measure, paired row by row."""
-    plain, target = outputs_of(run.model, rows)
-    averaged, _ = outputs_of(model, rows)
-    loss_name = run.store.get("loss")
-    found = []
-    for name, one, other in row_measures(task, loss_name, plain, averaged, target):
-        found.append(paired(name, other - one, rows.groups))
-    chosen = model.augmenter.early if isinstance(model, Viewed) else None
-    return Gain(views, str(chosen), tuple(found))
+def gain_of(run: "Run", model: Viewed, rows: AnyRows, averaged: tuple[Any, Tensor]) -> Gain:
+    """What the views bring on rows, measure by measure, paired row by row; `averaged` are their outputs and targets."""
+    plain, _ = outputs_of(run.model, rows)
+    measured = row_measures(model.task, model.loss_name, plain, *averaged)
+    found = [paired(name, other - one, rows.groups) for name, one, other in measured]
+    return Gain(model.count, str(model.augmenter.early), tuple(found))
 
 
 def row_measures(

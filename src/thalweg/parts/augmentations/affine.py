@@ -48,11 +48,7 @@ class Affine(Geometric):
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in ("rotate", "shear", "shear_y"):
-            value, most = getattr(self, name), 360.0 if name == "rotate" else 89.0
-            if is_number(value):
-                self._require_number(name, 0, most)
-            else:
-                self._require_range(name, -most, most)
+            self._require_span(name, 360.0 if name == "rotate" else 89.0)
         self._check(
             "translate",
             isinstance(self.translate, tuple | list)

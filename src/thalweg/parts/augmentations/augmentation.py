@@ -71,18 +71,26 @@ class Augmentation(Part):
 
         from thalweg.parts.augmentations.compose import Compose
 
+        whole = self if isinstance(self, Compose) else Compose(self)
         given: dict[str, Any] = {"ids": ids, "epoch": epoch, "seed": seed, "peak": peak}
         if not torch.compiler.is_compiling():
-            return Compose(self).called(batch, **given)
+            return whole.called(batch, **given)
         from thalweg.parts.augmentations.untraced import augmented
 
-        return augmented(Compose(self), batch, **given)
+        return augmented(whole, batch, **given)
 
     def _require_range(self, name: str, low: float, high: float = np.inf) -> None:
         value = getattr(self, name)
         good = isinstance(value, tuple | list) and len(value) == 2 and all(map(is_number, value))
         bounds = f"from {low:g} to {high:g}" if np.isfinite(high) else f"of at least {low:g}"
         self._check(name, good and low <= value[0] <= value[1] <= high, f"(low, high), numbers {bounds}, low first")
+
+    def _require_span(self, name: str, most: float) -> None:
+        """A number from 0 to the most, which stands for both signs, or (low, high) within it."""
+        if is_number(getattr(self, name)):
+            self._require_number(name, 0, most)
+        else:
+            self._require_range(name, -most, most)
 
     def _require_count(self, name: str, least: int = 1) -> None:
         value = getattr(self, name)

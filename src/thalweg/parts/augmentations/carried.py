@@ -9,8 +9,7 @@ from torch import Tensor
 
 from thalweg.parts.augmentations.pixels import CHUNK_BYTES, cut, sampled
 from thalweg.parts.augmentations.stages import Warp
-
-IGNORED = -100  # what torch's cross-entropy leaves out
+from thalweg.parts.metrics.forms import IGNORED
 
 
 def carried_masks(mask: Tensor, warp: Warp) -> Tensor:

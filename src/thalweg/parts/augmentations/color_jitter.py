@@ -6,8 +6,8 @@ from typing import ClassVar
 import numpy as np
 
 from thalweg.parts.augmentations.augmentation import Drawn, Photometric, Shape
+from thalweg.parts.augmentations.by_turns import require_hue
 from thalweg.parts.augmentations.draws import Floats, between
-from thalweg.parts.augmentations.hue_rotation import require_hue
 
 
 @dataclass(frozen=True)

@@ -1,18 +1,17 @@
 """The hue of HSV turned (L32)."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
-from thalweg.parts.augmentations.augmentation import Drawn, Pixelwise, Shape
-from thalweg.parts.augmentations.draws import Floats, between
-from thalweg.parts.augmentations.hue_rotation import require_hue
+from thalweg.parts.augmentations.augmentation import Pixelwise
+from thalweg.parts.augmentations.by_turns import ByTurns
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
 @dataclass(frozen=True)
-class HueHSV(Pixelwise):
+class HueHSV(ByTurns, Pixelwise):
     """H' = (H + t) mod 1 with S and V of HSV kept, t uniform from −turns to turns. Luma changes with it.
 
     With V and V − V S the largest and the smallest of red, green and blue and h = 6 H',
@@ -33,18 +32,6 @@ class HueHSV(Pixelwise):
 
     Source: lecture row L32; Smith 1978, "Color gamut transform pairs". As torchvision's `ColorJitter(hue=)`.
     """
-
-    turns: float = 0.1
-    num_draws: ClassVar[int] = 1
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._require_number("turns", 0, 0.5)
-
-    def parameters(self, u: Floats, shape: Shape) -> Drawn:
-        if self.turns:
-            require_hue(type(self).__name__, shape)
-        return {"turns": between(u[0], -self.turns, self.turns)}
 
     def apply(self, x: "Tensor", parameters: dict[str, Any], peak: float) -> "Tensor":
         return x if x.shape[1] == 1 or not self.turns else hue_turned(x, parameters["turns"])

@@ -112,7 +112,7 @@ def applied(x: Tensor, stage: Stage, peak: float) -> Tensor:
 def on(value: Any, x: Tensor) -> Any:
     """A parameter as a tensor beside x; what is not floating stays with the host."""
     floating = isinstance(value, np.ndarray) and value.dtype.kind == "f"
-    return torch.from_numpy(value).to(x.dtype).to(x.device, non_blocking=True) if floating else value
+    return put(value, x.device, x.dtype) if floating else value
 
 
 # ---------------------------------------------------------------------- warps
@@ -203,10 +203,15 @@ def put(value: Any, device: torch.device, dtype: torch.dtype) -> Tensor:
 
 
 @cache
+def luma_weights(channels: int) -> Floats:
+    """`[C]`: Rec. 601 of three channels, of another number all alike."""
+    return np.array(LUMA) if channels == 3 else np.full(channels, 1 / channels)
+
+
+@cache
 def basis(channels: int) -> Floats:
     """`[3, C²]`: what scales luma, what scales chroma, and what turns chroma by a quarter."""
-    weights = np.array(LUMA) if channels == 3 else np.full(channels, 1 / channels)
-    luma = np.repeat(weights[None], channels, 0)
+    luma = np.repeat(luma_weights(channels)[None], channels, 0)
     turn = np.zeros((channels, channels))
     if channels == 3:
         turn = np.linalg.inv(YIQ) @ np.array([[0, 0, 0], [0, 0, -1.0], [0, 1.0, 0]]) @ YIQ
@@ -218,8 +223,7 @@ def colored(x: Tensor, color: Color, peak: float) -> Tensor:
     count, channels = x.shape[:2]
     offset: Any = put((color.offset * peak)[:, None, None], x.device, x.dtype)
     if color.mean.any():
-        weights = put(np.array(LUMA) if channels == 3 else np.full(channels, 1 / channels), x.device, x.dtype)
-        mean = (x.mean((2, 3)) * weights).sum(1)
+        mean = (x.mean((2, 3)) * put(luma_weights(channels), x.device, x.dtype)).sum(1)
         offset = offset + (put(color.mean, x.device, x.dtype) * mean)[:, None, None]
     flat = x.reshape(count, channels, -1)
     if channels == 1:

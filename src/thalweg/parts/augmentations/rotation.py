@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from thalweg.parts.augmentations.affine import Degrees, affine_matrix, span
-from thalweg.parts.augmentations.augmentation import Drawn, Geometric, Shape, is_number
+from thalweg.parts.augmentations.augmentation import Drawn, Geometric, Shape
 from thalweg.parts.augmentations.draws import Floats, between
 
 
@@ -32,10 +32,7 @@ class Rotation(Geometric):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if is_number(self.degrees):
-            self._require_number("degrees", 0, 360)
-        else:
-            self._require_range("degrees", -360, 360)
+        self._require_span("degrees", 360)
 
     def parameters(self, u: Floats, shape: Shape) -> Drawn:
         return {"angle": between(u[0], *span(self.degrees))}

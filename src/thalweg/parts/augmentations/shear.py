@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from thalweg.parts.augmentations.affine import Degrees, affine_matrix, span
-from thalweg.parts.augmentations.augmentation import Drawn, Geometric, Shape, is_number
+from thalweg.parts.augmentations.augmentation import Drawn, Geometric, Shape
 from thalweg.parts.augmentations.draws import Floats, between
 
 
@@ -35,11 +35,8 @@ class Shear(Geometric):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("degrees", "degrees_y"):
-            if is_number(getattr(self, name)):
-                self._require_number(name, 0, 89)
-            else:
-                self._require_range(name, -89, 89)
+        self._require_span("degrees", 89)
+        self._require_span("degrees_y", 89)
 
     def parameters(self, u: Floats, shape: Shape) -> Drawn:
         return {"shear": between(u[0], *span(self.degrees)), "shear_y": between(u[1], *span(self.degrees_y))}
